@@ -1,0 +1,78 @@
+/*
+ * request.h - one request of the memcached text protocol, as slices of the bytes it came in.
+ *
+ *   "set user:17 0 300 5 noreply\r\nhello\r\n"
+ *    ^^^ ^^^^^^^ ^ ^^^ ^ ^^^^^^^     ^^^^^
+ *    verb  key   | exptime  noreply   value
+ *              flags   value.bytes
+ *
+ * Words are memcached's. Nothing is copied: every slice borrows the buffer that was parsed and is
+ * good as long as its bytes stay there.
+ *
+ * Threads: plain data.
+ * Source: memcached doc/protocol.txt, and the behaviour probed on memcached 1.6.45 and 1.6.18.
+ */
+#ifndef PROTOCOL_REQUEST_H
+#define PROTOCOL_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum protocol_verb {
+    PROTOCOL_GET,
+    PROTOCOL_GETS,
+    PROTOCOL_GAT,
+    PROTOCOL_GATS,
+    PROTOCOL_SET,
+    PROTOCOL_ADD,
+    PROTOCOL_REPLACE,
+    PROTOCOL_APPEND,
+    PROTOCOL_PREPEND,
+    PROTOCOL_CAS,
+    PROTOCOL_DELETE,
+    PROTOCOL_INCR,
+    PROTOCOL_DECR,
+    PROTOCOL_TOUCH,
+    PROTOCOL_FLUSH_ALL,
+    PROTOCOL_STATS,
+    PROTOCOL_VERSION,
+    PROTOCOL_VERBOSITY,
+    PROTOCOL_QUIT,
+    PROTOCOL_SHUTDOWN,
+    PROTOCOL_CACHE_MEMLIMIT,
+    PROTOCOL_VERBS_COUNT
+};
+
+struct protocol_slice {
+    uint8_t *data;
+    size_t bytes;
+};
+
+struct protocol_request {
+    enum protocol_verb verb;
+    bool noreply;
+    /* Storage only: the value is over the limit. value is empty, its bytes are swallowed by the
+     * parser's caller (struct protocol_parsed), and the verb decides what happens to the old one. */
+    bool too_large;
+    struct protocol_slice key;   /* of commands with one key */
+    struct protocol_slice keys;  /* get, gets, gat, gats: the keys as sent, each already checked;
+                                    walk them with protocol_next_key() */
+    struct protocol_slice value; /* storage: the data block without its \r\n; writable, and at least
+                                    key.bytes writable bytes stand before it (the command line) */
+    struct protocol_slice argument; /* stats, shutdown: what follows the command word, blanks cut */
+    uint32_t flags;
+    int64_t exptime;     /* as sent: seconds, unix time or negative; flush_all: the delay */
+    uint64_t cas_unique; /* cas */
+    uint64_t delta;      /* incr, decr; verbosity: the level; cache_memlimit: megabytes */
+};
+
+/**
+ * protocol_next_key() - the next key of a multi-key request.
+ * @keys: what is left of request->keys; moved past the key.
+ *
+ * Returns false when none is left.
+ */
+bool protocol_next_key(struct protocol_slice *keys, struct protocol_slice *key);
+
+#endif

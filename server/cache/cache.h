@@ -1,0 +1,178 @@
+/*
+ * cache.h - the compressed cache: what others include of the engine.
+ *
+ *   key --XXH3-64--> shard --> index --> slot {page, buddy, record} --> zbud log --> LZ4 --> value
+ *
+ * Items are kept as records, key and value compressed together as one LZ4 block, in the logs of
+ * zbud pages. N shards, each with a lock, an index and a zbud pool, share one arena and its limit.
+ *
+ * Words: an *entry* is key and value in one piece, key first. Times are whole seconds of the
+ * cache's clock, which the caller reads and passes as now_s; an item's expiry_s is a point on that
+ * clock, CACHE_NEVER for none. An item is gone from the second expiry_s on.
+ *
+ * Threads: every call may be made from any thread, with a struct cache_worker of its own. Calls
+ * that have no worker take the locks they need. No lock is held when a call returns.
+ */
+#ifndef SERVER_CACHE_CACHE_H
+#define SERVER_CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CACHE_KEY_BYTES_MAX   250u
+#define CACHE_ITEM_BYTES_MAX  (128u << 20)
+#define CACHE_NEVER           UINT32_MAX
+#define CACHE_SHARDS_MAX      64u
+
+struct cache;
+struct cache_worker; /* one thread's scratch memory */
+
+enum cache_status {
+    CACHE_OK = 0,
+    CACHE_NOT_FOUND,
+    CACHE_EXISTS,     /* cas: somebody stored since */
+    CACHE_NOT_STORED, /* add, replace, append, prepend: condition does not hold, or too large */
+    CACHE_TOO_LARGE,
+    CACHE_NO_MEMORY,
+    CACHE_NOT_NUMBER, /* incr, decr of a value that is none */
+    CACHE_NO_ROOM,    /* get: the place function returned NULL */
+};
+
+struct cache_config {
+    size_t memory_bytes;   /* -m: everything the process holds; the caller charges what is not the cache's */
+    size_t reserve_bytes;  /* the most memory_bytes can be raised to later */
+    size_t item_bytes_max; /* -I: key, value and 50 bytes of header as memcached counts them */
+    unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
+    bool evict;            /* false: -M */
+    bool compress;
+    uint64_t seed;         /* of the hash; from the system's randomness */
+    uint32_t now_s;
+};
+
+struct cache_item {
+    size_t key_bytes;
+    size_t value_bytes;
+    uint32_t flags;
+    uint32_t expiry_s;
+    uint64_t cas; /* never 0 */
+};
+
+/** cache_new() - NULL where memory_bytes is too small to start with or the system gives none. */
+struct cache *cache_new(const struct cache_config *config);
+void cache_free(struct cache *cache);
+struct cache_worker *cache_worker_new(struct cache *cache);
+void cache_worker_free(struct cache_worker *worker);
+
+/**
+ * cache_place_fn - says where a found item goes.
+ *
+ * Called when an item's size is known and before it is decompressed, perhaps more than once a get:
+ * it must only compute. Returns the address of the value's first byte: item->key_bytes writable bytes
+ * before it are scratch for the key, item->value_bytes after it take the value. NULL: no room.
+ */
+typedef uint8_t *cache_place_fn(void *context, const struct cache_item *item);
+
+/**
+ * cache_get() - find an item and decompress it to where @place says.
+ * @touch_expiry_s: NULL, or the new expiry (gat).
+ * @item:           set on CACHE_OK; on CACHE_NO_ROOM too.
+ *
+ * Errors: CACHE_NOT_FOUND; CACHE_NO_ROOM (nothing touched); CACHE_NO_MEMORY (only with touch).
+ */
+enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t key_bytes,
+                            const uint32_t *touch_expiry_s, uint32_t now_s, cache_place_fn *place,
+                            void *context, struct cache_item *item)
+    __attribute__((warn_unused_result));
+
+enum cache_mode { CACHE_SET, CACHE_ADD, CACHE_REPLACE, CACHE_APPEND, CACHE_PREPEND, CACHE_CAS };
+
+struct cache_store {
+    const uint8_t *entry; /* key and value in one piece */
+    size_t key_bytes;
+    size_t value_bytes;
+    enum cache_mode mode;
+    uint32_t flags;
+    uint32_t expiry_s;
+    uint64_t cas; /* CACHE_CAS: the one that must stand */
+};
+
+/**
+ * cache_store() - set, add, replace, append, prepend, cas.
+ * @cas: NULL, or set to the new item's on CACHE_OK.
+ *
+ * Errors: CACHE_NOT_STORED, CACHE_EXISTS, CACHE_NOT_FOUND (cas), CACHE_TOO_LARGE and CACHE_NO_MEMORY:
+ * nothing stored; a CACHE_SET that fails removes the old item, as memcached does, the others keep it.
+ */
+enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
+                              uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
+
+enum cache_status cache_delete(struct cache_worker *worker, const void *key, size_t key_bytes,
+                               uint32_t now_s) __attribute__((warn_unused_result));
+enum cache_status cache_touch(struct cache_worker *worker, const void *key, size_t key_bytes,
+                              uint32_t expiry_s, uint32_t now_s)
+    __attribute__((warn_unused_result));
+
+/**
+ * cache_arith() - incr, decr.
+ * @value: the new number on CACHE_OK.
+ *
+ * Wraps at 2^64 upwards, stops at 0 downwards; a shorter number is padded with spaces to the old
+ * length, as memcached does.
+ * Errors: CACHE_NOT_FOUND, CACHE_NOT_NUMBER, CACHE_NO_MEMORY.
+ */
+enum cache_status cache_arith(struct cache_worker *worker, const void *key, size_t key_bytes,
+                              bool increment, uint64_t delta, uint32_t now_s, uint64_t *value)
+    __attribute__((warn_unused_result));
+
+/**
+ * cache_flush_all() - everything stored before @at_s is gone from then on.
+ * @at_s: at most now_s: at once, and an item stored after this call is not touched by it. Later: one
+ *        flush may be pending, the last one asked for counts.
+ */
+void cache_flush_all(struct cache *cache, uint32_t at_s, uint32_t now_s);
+
+/** cache_charge() - count @bytes of the caller's memory against the limit, evicting to make room. */
+enum cache_status cache_charge(struct cache *cache, size_t bytes)
+    __attribute__((warn_unused_result));
+void cache_uncharge(struct cache *cache, size_t bytes);
+/** cache_set_memory() - a new limit, at most reserve_bytes; CACHE_TOO_LARGE above. Shrinking is done by
+ * cache_maintain(). */
+enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
+    __attribute__((warn_unused_result));
+
+/**
+ * cache_maintain() - one bounded step of background work: expired and flushed records, squeezing,
+ * pages over the limit, an index that is larger than needed.
+ *
+ * Meant for a thread of its own that calls it again soon while it returns true, and after a pause
+ * where it returns false (a whole round found nothing more to do).
+ */
+bool cache_maintain(struct cache_worker *worker, uint32_t now_s);
+
+struct cache_figures {
+    uint64_t memory_bytes, charged_bytes, resident_bytes;
+    uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large, pages_index;
+    uint64_t chunks_used, slack_bytes, live_bytes, dead_bytes;
+    uint64_t items, items_total;          /* now, ever stored */
+    uint64_t raw_bytes, stored_bytes;     /* of live items: keys and values; what their records take */
+    uint64_t index_bytes, index_slots;
+    uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched, flushed;
+    uint64_t squeezed;
+    uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
+    uint64_t crawler_checked, crawler_reclaimed;
+    uint64_t too_large, no_memory;
+};
+/** cache_figures() - summed over the shards, each read under its lock. */
+void cache_figures(struct cache *cache, struct cache_figures *figures);
+/** cache_figures_reset() - sets the counters back to 0, not the gauges. */
+void cache_figures_reset(struct cache *cache);
+
+/* One class of `stats items`/`stats sizes`: live items by raw size, 32 bytes a bucket. */
+/**
+ * cache_check() - every invariant of index, records, pools and counters, or abort. Stops each shard in
+ * turn for as long as it takes: for tests and for an operator who asks.
+ */
+void cache_check(struct cache *cache);
+
+#endif
