@@ -13,7 +13,7 @@
 /* "VALUE " key " " flags " " bytes " " cas "\r\n": no value header is longer. */
 #define PROTOCOL_VALUE_HEADER_BYTES_MAX (6u + 250u + 1u + 10u + 1u + 20u + 1u + 20u + 2u)
 /* No reply other than a value or a stats section is longer. */
-#define PROTOCOL_REPLY_BYTES_MAX 512u
+#define PROTOCOL_REPLY_BYTES_MAX        512u
 
 /* A stretch of memory that replies are appended to: data[0..used), room up to capacity. */
 struct protocol_reply {

@@ -1,0 +1,21 @@
+/*
+ * line.h - what a command line said, between parse and the families of commands.
+ *
+ *   parse.c  finds the line  -->  classic.c (and others)  reads it  -->  parse.c  takes the data block
+ *
+ * A family reads one line and never looks beyond it; data blocks are the same for all of them and
+ * are parse.c's.
+ *
+ * Threads: plain data.
+ */
+#ifndef PROTOCOL_LINE_H
+#define PROTOCOL_LINE_H
+
+enum protocol_line {
+    PROTOCOL_LINE_UNKNOWN, /* the command word is not one of this family; nothing was set */
+    PROTOCOL_LINE_REQUEST, /* request is whole */
+    PROTOCOL_LINE_STORAGE, /* request.value.bytes is what the line announces; a data block follows */
+    PROTOCOL_LINE_ERROR,   /* error and swallow are set */
+};
+
+#endif
