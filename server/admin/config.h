@@ -1,0 +1,156 @@
+/*
+ * config.h - what the command line asks for.
+ *
+ *   argv --config_parse()--> struct config --config_settings()--> the lines of "stats settings"
+ *                       \--> struct config_report: the error, or the warnings
+ *
+ * Every option of memcached's command line is accepted, short, long, and below -o. Each stands once,
+ * in the table of option.c, with its kind:
+ *
+ *   taken    it does here what it does in memcached;
+ *   inert    it tunes something this server does not have (slab classes, segmented LRU, flash). It is
+ *            checked, shown again by "stats settings", has no effect, and one warning says so;
+ *   refused  somebody who asks for it must not get a server without it: the start stops.
+ *
+ * A value that is wrong stops the start too, with EX_USAGE (64); an option that nobody knows or that
+ * lacks its argument, with 1, as memcached has it. This module only parses: it opens, prints and ends nothing. The caller does.
+ *
+ * Threads: none of its own; after config_parse() a struct config is plain data.
+ * Source: memcached 1.6.45 memcached.c (options and their checks), probed on Debian's 1.6.18.
+ */
+#ifndef SERVER_ADMIN_CONFIG_H
+#define SERVER_ADMIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_PROGRAM           "zbcached"
+#define CONFIG_PROGRAM_VERSION   "0.1.0"
+
+#define CONFIG_PORT_ANY          (-1) /* the system chooses a free one */
+#define CONFIG_PORT_UNSET        (-2) /* of a listen address: struct config's port holds */
+
+#define CONFIG_ITEM_BYTES_MIN    1024u
+#define CONFIG_ITEM_BYTES_MAX    (128u << 20)
+#define CONFIG_MEMORY_BYTES_MAX  ((size_t)16 << 40)
+#define CONFIG_THREADS_MAX       1024u
+#define CONFIG_THREADS_WARN      64u
+#define CONFIG_CONNS_MAX         10000000u
+#define CONFIG_ADDRESSES_MAX     64u
+#define CONFIG_HOST_BYTES_MAX    255u /* a DNS name's limit, RFC 1035 2.3.4 */
+#define CONFIG_LISTEN_BYTES_MAX  4095u
+#define CONFIG_WARNINGS_MAX      64u
+#define CONFIG_WARNING_BYTES_MAX 255u
+#define CONFIG_ERROR_BYTES_MAX   511u
+
+/** One place to listen on: a name or number for getaddrinfo(). */
+struct config_address {
+    char host[CONFIG_HOST_BYTES_MAX + 1]; /* empty: every interface */
+    int32_t port;                         /* or CONFIG_PORT_UNSET, CONFIG_PORT_ANY */
+};
+
+/** Values of inert options, kept only to be shown. Fractions are in millionths. */
+struct config_inert {
+    uint64_t growth_factor;
+    uint64_t slab_automove_ratio, slab_automove_freeratio;
+    uint64_t hot_max_factor, warm_max_factor, ext_max_frag;
+    uint64_t watcher_logbuf_bytes, worker_logbuf_bytes, read_buf_mem_bytes;
+    uint64_t slab_chunk_bytes_max, ext_wbuf_bytes;
+    uint32_t chunk_bytes, hashpower, napi_ids;
+    uint32_t slab_automove, slab_automove_window_s, tail_repair_time_s;
+    uint32_t lru_crawler_sleep_us, lru_crawler_tocrawl, temporary_ttl_s;
+    uint32_t hot_lru_pct, warm_lru_pct;
+    uint32_t ext_item_bytes, ext_item_age_s, ext_low_ttl_s, ext_recache_rate;
+    uint32_t ext_compact_under, ext_drop_under, ext_max_sleep_us;
+    bool slab_reassign, lru_crawler, lru_maintainer, temp_lru, ext_drop_unread;
+};
+
+/** Text members borrow argv's strings and are NULL where the option was not given. */
+struct config {
+    /* network */
+    int32_t port;          /* -p: TCP; 0: none; CONFIG_PORT_ANY */
+    uint32_t udp_port;     /* -U: always 0 for now */
+    const char *unix_path; /* -s: when given, listen there and nowhere else */
+    uint32_t unix_mask;    /* -a: mode bits of the socket's file */
+    uint32_t conns_max;    /* -c */
+    uint32_t backlog;      /* -b */
+    uint32_t reqs_per_event;
+    uint32_t idle_timeout_s;  /* 0: never */
+    bool maxconns_fast;       /* over -c: answer an error and close, instead of accepting no more */
+    uint32_t addresses_count; /* -l; 0: every interface */
+    struct config_address addresses[CONFIG_ADDRESSES_MAX];
+    char listen[CONFIG_LISTEN_BYTES_MAX + 1]; /* -l as given, several joined by commas */
+
+    /* memory */
+    size_t memory_bytes; /* -m */
+    size_t item_bytes_max;
+    bool evict;       /* false: -M */
+    bool compress;    /* false: -o no_compress */
+    bool lock_memory; /* -k */
+
+    /* process */
+    uint32_t threads;
+    uint32_t verbosity;   /* number of -v */
+    const char *user;     /* -u */
+    const char *pid_path; /* -P */
+    const char
+        *port_path; /* where to write the ports; no option: the caller reads the environment */
+    bool daemonize; /* -d */
+    bool coredumps; /* -r */
+
+    /* protocol */
+    uint32_t protocol;     /* -B: 0 auto, 1 ascii */
+    char prefix_delimiter; /* -D */
+    bool detail_enabled;   /* -D given: statistics by prefix from the start */
+    bool cas_enabled;      /* false: -C */
+    bool flush_enabled;    /* false: -F */
+    bool dump_enabled;     /* false: -X */
+    bool watch_enabled;    /* false: -W */
+    bool shutdown_enabled; /* -A */
+    bool track_sizes;      /* -o track_sizes */
+
+    struct config_inert inert;
+};
+
+enum config_status {
+    CONFIG_OK = 0,
+    CONFIG_ASKS_HELP, /* -h: print config_print_help(), exit 0 */
+    CONFIG_ASKS_VERSION,
+    CONFIG_ASKS_LICENSE,
+    CONFIG_ERROR, /* print the report's error, exit with its exit_code */
+};
+
+struct config_report {
+    int exit_code;
+    char error[CONFIG_ERROR_BYTES_MAX + 1];
+    uint32_t warnings_count; /* one an inert option, however often it is given */
+    char warnings[CONFIG_WARNINGS_MAX][CONFIG_WARNING_BYTES_MAX + 1];
+};
+
+/**
+ * config_parse() - read a command line.
+ * @argv:    as main() has it; read only, and must live as long as @config.
+ * @as_root: the process runs as root, which needs -u as in memcached.
+ * @config:  all of it is set, to defaults where nothing is asked for.
+ * @report:  all of it is set; warnings are good whatever the status.
+ *
+ * Arguments are read as getopt_long() does: -vp11211, --port=11211, --port 11211, a long name's
+ * unique beginning, '-' and '_' alike in long names, "--" ends the options.
+ */
+enum config_status config_parse(int argc, char *const argv[], bool as_root, struct config *config,
+                                struct config_report *report) __attribute__((warn_unused_result));
+
+/** config_setting_fn - takes one line of "stats settings"; both strings are borrowed for the call. */
+typedef void config_setting_fn(void *context, const char *name, const char *value);
+
+/** config_settings() - every setting, in memcached's order and format. */
+void config_settings(const struct config *config, config_setting_fn *each, void *context);
+
+/** config_print_help() - what -h shows, made from the table. */
+void config_print_help(FILE *out);
+/** config_print_license() - what -i shows. */
+void config_print_license(FILE *out);
+
+#endif
