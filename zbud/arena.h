@@ -27,11 +27,11 @@
 #ifndef ZBUD_ARENA_H
 #define ZBUD_ARENA_H
 
+#include "zbud/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "zbud/status.h"
 
 #define ZBUD_PAGE_BYTES 4096u
 #define ZBUD_PAGE_NONE  UINT32_MAX
@@ -45,6 +45,7 @@ struct zbud_arena_figures {
     uint64_t pages_used;     /* taken and not given */
     uint64_t pages_kept;     /* free, still holding memory */
     uint64_t pages_returned; /* given back to the system, ever */
+    uint64_t table_bytes;    /* the arena's own table, counted against the limit too */
 };
 
 /**
@@ -106,5 +107,16 @@ size_t zbud_arena_excess(const struct zbud_arena *arena);
 size_t zbud_arena_trim(struct zbud_arena *arena, size_t pages_max);
 
 void zbud_arena_figures(const struct zbud_arena *arena, struct zbud_arena_figures *figures);
+/** zbud_arena_check() - ARENA-1 to ARENA-3 hold, or abort. O(pages), under the lock: for tests. */
+void zbud_arena_check(const struct zbud_arena *arena);
+
+/* What the pools of one arena share. */
+
+/** zbud_arena_age() - how many page uses there have been in the arena's pools. */
+uint64_t zbud_arena_age(const struct zbud_arena *arena);
+/** zbud_arena_next_age() - counts one more page use and says which. */
+uint64_t zbud_arena_next_age(struct zbud_arena *arena);
+/** zbud_arena_enroll() - a number for a new pool, 1 to 65535, by which its pages name it. */
+uint16_t zbud_arena_enroll(struct zbud_arena *arena);
 
 #endif

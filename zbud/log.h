@@ -22,10 +22,10 @@
 
 #include "zbud/pool.h"
 
-#define ZBUD_LOGS_OPEN         4u
-#define ZBUD_RECORDS_MAX       256u /* numbers in a log, dead ones included */
-#define ZBUD_RECORD_BYTES_MAX  (ZBUD_BUDDY_BYTES_MAX - 2u)
-#define ZBUD_RECORD_TAG_MAX    7u
+#define ZBUD_LOGS_OPEN           4u
+#define ZBUD_RECORDS_MAX         128u /* numbers in a log, dead ones included */
+#define ZBUD_RECORD_BYTES_MAX    (ZBUD_BUDDY_BYTES_MAX - 2u)
+#define ZBUD_RECORD_TAG_MAX      7u
 #define ZBUD_RECORD_ALONE_CHUNKS 32u /* from here on a record is a buddy of its own */
 
 /**

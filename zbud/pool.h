@@ -8,17 +8,17 @@
 #ifndef ZBUD_POOL_H
 #define ZBUD_POOL_H
 
+#include "zbud/arena.h"
+#include "zbud/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "zbud/arena.h"
-#include "zbud/status.h"
-
 #define ZBUD_CHUNK_BYTES     64u
 #define ZBUD_PAGE_CHUNKS     64u /* one of them is the page's header */
 #define ZBUD_BUDDY_BYTES_MAX ((ZBUD_PAGE_CHUNKS - 1u) * ZBUD_CHUNK_BYTES)
-#define ZBUD_HANDLE_BITS     30u /* page number and buddy: 2 TiB of pages */
+#define ZBUD_HANDLE_BITS     28u /* page number and buddy: 512 GiB of pages */
 
 struct zbud_pool;
 

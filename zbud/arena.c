@@ -1,0 +1,571 @@
+/*
+ * arena.c - pages from the system, counted against one limit.
+ *
+ * Where free pages are, in the order in which they are taken:
+ *
+ *   kept list      given by their owner, memory still there; last in, first out
+ *   [bump, bump_end)  kept pages of the newest region that nobody has had yet
+ *   returned list  their memory was given back to the system
+ *   [mark, pages_max) never used
+ *
+ * Huge pages: the range is marked MADV_NOHUGEPAGE, and a region of 2 MiB becomes MADV_HUGEPAGE only
+ * when all of it is counted, as the first touch makes all of it resident. Before the first page of
+ * such a region is given back, the region is marked MADV_NOHUGEPAGE for good, or khugepaged would
+ * fill the hole again behind the arena's back.
+ */
+#include "zbud/arena.h"
+
+#include "zbud/lock.h"
+#include "zbud/poison.h"
+#include "zbud/pool.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define REGION_BYTES   (2u << 20)
+#define REGION_PAGES   (REGION_BYTES / ZBUD_PAGE_BYTES)
+#define ENTRIES_A_PAGE (ZBUD_PAGE_BYTES / sizeof(uint32_t))
+
+/* An entry of the table: the next page of a free list or a chain, and whether the page is in use. */
+#define LINK_IN_USE    0x80000000u
+#define LINK_NONE      0x7fffffffu
+
+/* Handles hold a page's number plus one, and which of two buddies. */
+#define PAGES_MAX      ((1u << (ZBUD_HANDLE_BITS - 1)) - 1u)
+static_assert(PAGES_MAX < LINK_NONE, "a page's number fits a link");
+
+struct zbud_arena {
+    /* Set once by zbud_arena_new(). */
+    uint8_t *base;   /* REGION_BYTES aligned */
+    uint32_t *links; /* one per page; lazily touched, so it costs 4 bytes per page below mark */
+    size_t links_bytes;
+    bool *region_huge; /* one per region; under system_lock to write, either lock to read */
+    uint32_t pages_max;
+    struct zbud_lock *lock;        /* leaf: for a few loads and stores */
+    struct zbud_lock *system_lock; /* taken before lock: for changing a region's kind */
+
+    /* Under lock. */
+    uint64_t limit_bytes;
+    uint64_t charged_bytes;
+    uint32_t mark;
+    uint32_t bump;
+    uint32_t bump_end;
+    uint32_t kept_first;
+    uint32_t returned_first;
+    uint64_t kept_listed;
+    uint64_t returned_listed;
+    uint64_t pages_used;
+    uint64_t pages_leaving; /* on their way to the system: on no list, still counted as kept */
+    uint64_t pages_returned;
+    uint16_t pools;
+
+    struct zbud_lock lock_itself;
+    struct zbud_lock system_lock_itself;
+    alignas(64) _Atomic uint64_t age; /* written by every pool: a cache line of its own */
+};
+
+static uint64_t table_bytes(uint64_t mark)
+{
+    return (mark + ENTRIES_A_PAGE - 1) / ENTRIES_A_PAGE * ZBUD_PAGE_BYTES;
+}
+
+static uint64_t pages_kept(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
+{
+    return arena->kept_listed + (arena->bump_end - arena->bump) + arena->pages_leaving;
+}
+
+static uint64_t counted_bytes(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
+{
+    uint64_t resident = arena->pages_used + pages_kept(arena);
+    return resident * ZBUD_PAGE_BYTES + arena->charged_bytes + table_bytes(arena->mark);
+}
+
+/* Would @pages more resident pages and a mark raised by @fresh stay within the limit? */
+static bool fits(const struct zbud_arena *arena, uint64_t pages, uint64_t fresh)
+    ZB_REQUIRES(arena->lock)
+{
+    uint64_t table = table_bytes(arena->mark + fresh) - table_bytes(arena->mark);
+    return counted_bytes(arena) + pages * ZBUD_PAGE_BYTES + table <= arena->limit_bytes;
+}
+
+/* ---- making and freeing --------------------------------------------------------------------- */
+
+static void *reserve(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* A region must not share its huge page with other memory, so the range is cut to alignment. */
+static uint8_t *reserve_aligned(size_t bytes)
+{
+    uint8_t *raw = reserve(bytes + REGION_BYTES);
+    if (raw == NULL)
+        return NULL;
+    size_t before = (REGION_BYTES - (uintptr_t)raw % REGION_BYTES) % REGION_BYTES;
+    if (before != 0)
+        munmap(raw, before);
+    munmap(raw + before + bytes, REGION_BYTES - before);
+    return raw + before;
+}
+
+static bool reserve_all(struct zbud_arena *arena)
+{
+    size_t regions = (arena->pages_max + REGION_PAGES - 1) / REGION_PAGES;
+
+    arena->links_bytes = table_bytes(arena->pages_max);
+    arena->base = reserve_aligned((size_t)arena->pages_max * ZBUD_PAGE_BYTES);
+    arena->links = reserve(arena->links_bytes);
+    arena->region_huge = calloc(regions, sizeof(*arena->region_huge));
+    if (arena->base == NULL || arena->links == NULL || arena->region_huge == NULL)
+        return false;
+    /* These fail only on a kernel without huge pages, where there is nothing to forbid. */
+    (void)madvise(arena->base, (size_t)arena->pages_max * ZBUD_PAGE_BYTES, MADV_NOHUGEPAGE);
+    (void)madvise(arena->links, arena->links_bytes, MADV_NOHUGEPAGE);
+    return true;
+}
+
+struct zbud_arena *zbud_arena_new(size_t reserve_bytes, size_t limit_bytes)
+{
+    size_t pages_max = reserve_bytes / ZBUD_PAGE_BYTES;
+    struct zbud_arena *arena = NULL;
+
+    assert(limit_bytes <= reserve_bytes);
+    if (pages_max == 0 || pages_max > PAGES_MAX)
+        return NULL;
+    arena = aligned_alloc(alignof(struct zbud_arena), sizeof(*arena));
+    if (arena == NULL)
+        return NULL;
+    *arena = (struct zbud_arena){.pages_max = (uint32_t)pages_max,
+                                 .limit_bytes = limit_bytes,
+                                 .kept_first = LINK_NONE,
+                                 .returned_first = LINK_NONE};
+    arena->lock = &arena->lock_itself;
+    arena->system_lock = &arena->system_lock_itself;
+    lock_init(arena->lock);
+    lock_init(arena->system_lock);
+    if (!reserve_all(arena)) {
+        zbud_arena_free(arena);
+        return NULL;
+    }
+    return arena;
+}
+
+void zbud_arena_free(struct zbud_arena *arena)
+{
+    if (arena == NULL)
+        return;
+    if (arena->base != NULL) {
+        /* A region poisoned for use may not have been begun: whole regions, the next one too. */
+        size_t pages = (size_t)(arena->mark / REGION_PAGES + 1) * REGION_PAGES;
+        POISON_LIVE(arena->base,
+                    (pages < arena->pages_max ? pages : arena->pages_max) * ZBUD_PAGE_BYTES);
+        munmap(arena->base, (size_t)arena->pages_max * ZBUD_PAGE_BYTES);
+    }
+    if (arena->links != NULL)
+        munmap(arena->links, arena->links_bytes);
+    free(arena->region_huge);
+    lock_fini(arena->system_lock);
+    lock_fini(arena->lock);
+    free(arena);
+}
+
+/* ---- taking --------------------------------------------------------------------------------- */
+
+void *zbud_arena_page(const struct zbud_arena *arena, uint32_t page)
+{
+    assert(page < arena->pages_max);
+    return arena->base + (size_t)page * ZBUD_PAGE_BYTES;
+}
+
+static uint32_t pop(struct zbud_arena *arena, uint32_t *first, uint64_t *listed)
+    ZB_REQUIRES(arena->lock)
+{
+    uint32_t page = *first;
+    assert(page < arena->mark && (arena->links[page] & LINK_IN_USE) == 0);
+    *first = arena->links[page];
+    (*listed)--;
+    return page;
+}
+
+static void push(struct zbud_arena *arena, uint32_t page, uint32_t *first, uint64_t *listed)
+    ZB_REQUIRES(arena->lock)
+{
+    arena->links[page] = *first;
+    *first = page;
+    (*listed)++;
+}
+
+/* A page that takes no system call to have; ZBUD_PAGE_NONE where there is none. */
+static uint32_t take_ready(struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
+{
+    uint32_t page = ZBUD_PAGE_NONE;
+
+    if (arena->kept_listed != 0)
+        page = pop(arena, &arena->kept_first, &arena->kept_listed);
+    else if (arena->bump < arena->bump_end)
+        page = arena->bump++;
+    else if (arena->returned_listed != 0 && fits(arena, 1, 0))
+        page = pop(arena, &arena->returned_first, &arena->returned_listed);
+    else if (arena->mark % REGION_PAGES != 0 && arena->mark < arena->pages_max && fits(arena, 1, 1))
+        page = arena->mark++; /* goes on in a region of small pages */
+    if (page != ZBUD_PAGE_NONE) {
+        arena->pages_used++;
+        arena->links[page] = LINK_NONE | LINK_IN_USE;
+    }
+    return page;
+}
+
+static bool fits_region(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
+{
+    return arena->pages_max - arena->mark >= REGION_PAGES &&
+           fits(arena, REGION_PAGES, REGION_PAGES);
+}
+
+/* Counts the region at the mark as kept: it may be resident as a whole from its first touch on. */
+static void begin_huge_region(struct zbud_arena *arena) ZB_REQUIRES(arena->lock, arena->system_lock)
+{
+    assert(arena->bump == arena->bump_end);
+    arena->region_huge[arena->mark / REGION_PAGES] = true;
+    arena->bump = arena->mark;
+    arena->bump_end = arena->mark + REGION_PAGES;
+    arena->mark = arena->bump_end;
+}
+
+/* The mark stands at a region's start: nobody but the holder of system_lock moves it from there. */
+static uint32_t take_from_new_region(struct zbud_arena *arena) ZB_REQUIRES(arena->system_lock)
+{
+    uint32_t page = ZBUD_PAGE_NONE;
+    bool advised = false;
+    uint8_t *region = NULL;
+
+    lock_take(arena->lock);
+    page = take_ready(arena); /* somebody else may have begun a region meanwhile */
+    if (page == ZBUD_PAGE_NONE && arena->mark % REGION_PAGES == 0 && fits_region(arena)) {
+        region = arena->base + (size_t)arena->mark * ZBUD_PAGE_BYTES;
+        lock_give(arena->lock);
+        advised = madvise(region, REGION_BYTES, MADV_HUGEPAGE) == 0;
+        POISON_FREE(region, REGION_BYTES);
+        lock_take(arena->lock);
+        if (fits_region(arena)) /* the limit may have come closer meanwhile */
+            begin_huge_region(arena);
+        else if (advised)
+            (void)madvise(region, REGION_BYTES, MADV_NOHUGEPAGE);
+        page = take_ready(arena);
+    }
+    if (page == ZBUD_PAGE_NONE && arena->mark % REGION_PAGES == 0 &&
+        arena->mark < arena->pages_max && fits(arena, 1, 1)) {
+        page = arena->mark++;
+        arena->links[page] = LINK_NONE | LINK_IN_USE;
+        arena->pages_used++;
+    }
+    lock_give(arena->lock);
+    return page;
+}
+
+enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
+{
+    uint32_t taken;
+    bool at_region;
+
+    lock_take(arena->lock);
+    taken = take_ready(arena);
+    at_region =
+        arena->mark % REGION_PAGES == 0 && arena->mark < arena->pages_max && fits(arena, 1, 1);
+    lock_give(arena->lock);
+    if (taken == ZBUD_PAGE_NONE && at_region) {
+        lock_take(arena->system_lock);
+        taken = take_from_new_region(arena);
+        lock_give(arena->system_lock);
+    }
+    if (taken == ZBUD_PAGE_NONE)
+        return ZBUD_NO_PAGE;
+    POISON_LIVE(zbud_arena_page(arena, taken), ZBUD_PAGE_BYTES);
+    *page = taken;
+    return ZBUD_OK;
+}
+
+void zbud_arena_give(struct zbud_arena *arena, uint32_t page)
+{
+    POISON_FREE(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES);
+    lock_take(arena->lock);
+    assert((arena->links[page] & LINK_IN_USE) != 0); /* ARENA-3: not given twice */
+    push(arena, page, &arena->kept_first, &arena->kept_listed);
+    arena->pages_used--;
+    lock_give(arena->lock);
+}
+
+/* ---- chains --------------------------------------------------------------------------------- */
+
+enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, uint32_t *first)
+{
+    uint32_t head = ZBUD_PAGE_NONE, page = ZBUD_PAGE_NONE;
+
+    assert(count != 0);
+    if (zbud_arena_available(arena) < count)
+        return ZBUD_NO_PAGE;
+    for (size_t i = 0; i < count; i++) {
+        if (zbud_arena_take(arena, &page) != ZBUD_OK) { /* another thread was faster */
+            if (head != ZBUD_PAGE_NONE)
+                zbud_arena_give_chain(arena, head);
+            return ZBUD_NO_PAGE;
+        }
+        arena->links[page] = LINK_IN_USE | (head == ZBUD_PAGE_NONE ? LINK_NONE : head);
+        head = page;
+    }
+    *first = head;
+    return ZBUD_OK;
+}
+
+void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first)
+{
+    for (uint32_t page = first, next; page != ZBUD_PAGE_NONE; page = next) {
+        next = zbud_arena_next(arena, page);
+        zbud_arena_give(arena, page);
+    }
+}
+
+uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
+{
+    uint32_t link;
+
+    assert(page < arena->pages_max);
+    link = arena->links[page];
+    assert((link & LINK_IN_USE) != 0);
+    link &= ~LINK_IN_USE;
+    return link == LINK_NONE ? ZBUD_PAGE_NONE : link;
+}
+
+/* ---- giving back to the system -------------------------------------------------------------- */
+
+/* From here on the page's region holds small pages only. False: the system refused. */
+static bool settle_region(struct zbud_arena *arena, uint32_t page)
+{
+    uint32_t region = page / REGION_PAGES;
+    bool done = true;
+
+    lock_take(arena->system_lock);
+    if (arena->region_huge[region]) {
+        done = madvise(arena->base + (size_t)region * REGION_BYTES, REGION_BYTES,
+                       MADV_NOHUGEPAGE) == 0;
+        /* Out of mappings (vm.max_map_count): one mapping for the whole range always fits. */
+        if (!done)
+            done = madvise(arena->base, (size_t)arena->pages_max * ZBUD_PAGE_BYTES,
+                           MADV_NOHUGEPAGE) == 0;
+        lock_take(arena->lock);
+        arena->region_huge[region] = !done;
+        lock_give(arena->lock);
+    }
+    lock_give(arena->system_lock);
+    return done;
+}
+
+/* The page on its way out is on no list, but counted until its memory is gone. */
+static uint32_t begin_return(struct zbud_arena *arena, bool *in_huge_region)
+{
+    uint32_t page = ZBUD_PAGE_NONE;
+
+    lock_take(arena->lock);
+    if (arena->bump < arena->bump_end)
+        page = --arena->bump_end;
+    else if (arena->kept_listed != 0)
+        page = pop(arena, &arena->kept_first, &arena->kept_listed);
+    if (page != ZBUD_PAGE_NONE) {
+        arena->pages_leaving++;
+        *in_huge_region = arena->region_huge[page / REGION_PAGES];
+    }
+    lock_give(arena->lock);
+    return page;
+}
+
+static void finish_return(struct zbud_arena *arena, uint32_t page, bool returned)
+{
+    lock_take(arena->lock);
+    arena->pages_leaving--;
+    if (returned) {
+        push(arena, page, &arena->returned_first, &arena->returned_listed);
+        arena->pages_returned++;
+    } else {
+        push(arena, page, &arena->kept_first, &arena->kept_listed);
+    }
+    lock_give(arena->lock);
+}
+
+static bool return_page(struct zbud_arena *arena)
+{
+    bool in_huge_region = false, returned;
+    uint32_t page = begin_return(arena, &in_huge_region);
+
+    if (page == ZBUD_PAGE_NONE)
+        return false;
+    returned = (!in_huge_region || settle_region(arena, page)) &&
+               madvise(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES, MADV_DONTNEED) == 0;
+    finish_return(arena, page, returned);
+    return returned;
+}
+
+size_t zbud_arena_trim(struct zbud_arena *arena, size_t pages_max)
+{
+    size_t pages = 0;
+    while (pages < pages_max && return_page(arena))
+        pages++;
+    return pages;
+}
+
+/* ---- the limit ------------------------------------------------------------------------------ */
+
+/* Pages that must go until @bytes more fit; 0: they fit. */
+static uint64_t pages_over(const struct zbud_arena *arena, uint64_t bytes) ZB_REQUIRES(arena->lock)
+{
+    uint64_t counted = counted_bytes(arena) + bytes;
+    if (counted <= arena->limit_bytes)
+        return 0;
+    return (counted - arena->limit_bytes + ZBUD_PAGE_BYTES - 1) / ZBUD_PAGE_BYTES;
+}
+
+enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
+{
+    /* Each turn gives a page back, so another thread's takes can delay the end, not prevent it. */
+    for (;;) {
+        uint64_t over, kept;
+
+        lock_take(arena->lock);
+        over = bytes > arena->limit_bytes ? UINT64_MAX : pages_over(arena, bytes);
+        kept = pages_kept(arena) - arena->pages_leaving;
+        if (over == 0)
+            arena->charged_bytes += bytes;
+        lock_give(arena->lock);
+        if (over == 0)
+            return ZBUD_OK;
+        if (over > kept || !return_page(arena))
+            return ZBUD_NO_PAGE;
+    }
+}
+
+void zbud_arena_uncharge(struct zbud_arena *arena, size_t bytes)
+{
+    lock_take(arena->lock);
+    assert(bytes <= arena->charged_bytes);
+    arena->charged_bytes -= bytes;
+    lock_give(arena->lock);
+}
+
+void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes)
+{
+    assert(limit_bytes / ZBUD_PAGE_BYTES <= arena->pages_max);
+    lock_take(arena->lock);
+    arena->limit_bytes = limit_bytes;
+    lock_give(arena->lock);
+}
+
+/* Pages above the mark that @pages of room pay for, their share of the table included. */
+static uint64_t fresh_for(const struct zbud_arena *arena, uint64_t pages) ZB_REQUIRES(arena->lock)
+{
+    uint64_t paid = table_bytes(arena->mark) / sizeof(uint32_t) - arena->mark;
+    uint64_t rest, fresh;
+
+    if (pages > paid) {
+        /* A page of the table, and then the pages it has entries for, again and again. */
+        rest = (pages - paid) % (ENTRIES_A_PAGE + 1);
+        fresh = paid + (pages - paid) / (ENTRIES_A_PAGE + 1) * ENTRIES_A_PAGE;
+        fresh += rest == 0 ? 0 : rest - 1;
+    } else {
+        fresh = pages;
+    }
+    return fresh < arena->pages_max - arena->mark ? fresh : arena->pages_max - arena->mark;
+}
+
+size_t zbud_arena_available(const struct zbud_arena *arena)
+{
+    uint64_t pages, room, counted;
+
+    lock_take(arena->lock);
+    counted = counted_bytes(arena);
+    room = counted < arena->limit_bytes ? (arena->limit_bytes - counted) / ZBUD_PAGE_BYTES : 0;
+    pages = pages_kept(arena) - arena->pages_leaving;
+    if (room > arena->returned_listed)
+        pages += arena->returned_listed + fresh_for(arena, room - arena->returned_listed);
+    else
+        pages += room;
+    lock_give(arena->lock);
+    return pages;
+}
+
+size_t zbud_arena_excess(const struct zbud_arena *arena)
+{
+    size_t pages;
+    lock_take(arena->lock);
+    pages = pages_over(arena, 0);
+    lock_give(arena->lock);
+    return pages;
+}
+
+/* ---- figures, checks, what pools share ------------------------------------------------------- */
+
+void zbud_arena_figures(const struct zbud_arena *arena, struct zbud_arena_figures *figures)
+{
+    lock_take(arena->lock);
+    *figures = (struct zbud_arena_figures){
+        .limit_bytes = arena->limit_bytes,
+        .charged_bytes = arena->charged_bytes,
+        .pages_max = arena->pages_max,
+        .pages_used = arena->pages_used,
+        .pages_kept = pages_kept(arena),
+        .pages_returned = arena->pages_returned,
+        .table_bytes = table_bytes(arena->mark),
+    };
+    lock_give(arena->lock);
+}
+
+static void check_list(const struct zbud_arena *arena, uint32_t first, uint64_t listed)
+    ZB_REQUIRES(arena->lock)
+{
+    uint64_t count = 0;
+    for (uint32_t page = first; page != LINK_NONE; page = arena->links[page]) {
+        assert(page < arena->mark && (arena->links[page] & LINK_IN_USE) == 0);
+        count++;
+        assert(count <= listed);
+    }
+    assert(count == listed);
+}
+
+void zbud_arena_check(const struct zbud_arena *arena)
+{
+    uint64_t in_use = 0;
+
+    lock_take(arena->lock);
+    check_list(arena, arena->kept_first, arena->kept_listed);
+    check_list(arena, arena->returned_first, arena->returned_listed);
+    for (uint32_t page = 0; page < arena->mark; page++)
+        in_use += (arena->links[page] & LINK_IN_USE) != 0;
+    assert(in_use == arena->pages_used);
+    assert(arena->bump <= arena->bump_end && arena->bump_end <= arena->mark);
+    assert(arena->mark <= arena->pages_max);
+    /* ARENA-1, ARENA-3: every page below the mark is in exactly one place. */
+    assert(arena->pages_used + pages_kept(arena) + arena->returned_listed == arena->mark);
+    lock_give(arena->lock);
+}
+
+uint64_t zbud_arena_age(const struct zbud_arena *arena)
+{
+    return atomic_load_explicit(&arena->age, memory_order_relaxed);
+}
+
+uint64_t zbud_arena_next_age(struct zbud_arena *arena)
+{
+    return atomic_fetch_add_explicit(&arena->age, 1, memory_order_relaxed) + 1;
+}
+
+uint16_t zbud_arena_enroll(struct zbud_arena *arena)
+{
+    uint16_t number;
+    lock_take(arena->lock);
+    arena->pools = arena->pools == UINT16_MAX ? 1 : (uint16_t)(arena->pools + 1);
+    number = arena->pools;
+    lock_give(arena->lock);
+    return number;
+}
