@@ -329,6 +329,12 @@ void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first)
     }
 }
 
+void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next)
+{
+    assert(page < arena->pages_max && (arena->links[page] & LINK_IN_USE) != 0);
+    arena->links[page] = LINK_IN_USE | (next == ZBUD_PAGE_NONE ? LINK_NONE : next);
+}
+
 uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
 {
     uint32_t link;

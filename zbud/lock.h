@@ -15,12 +15,14 @@
 #define ZB_REQUIRES(...)  __attribute__((requires_capability(__VA_ARGS__)))
 #define ZB_ACQUIRES(...)  __attribute__((acquire_capability(__VA_ARGS__)))
 #define ZB_RELEASES(...)  __attribute__((release_capability(__VA_ARGS__)))
+#define ZB_HOLDS(...)     __attribute__((assert_capability(__VA_ARGS__)))
 #define ZB_LOCK_IS_INSIDE __attribute__((no_thread_safety_analysis))
 #else
 #define ZB_CAPABILITY
 #define ZB_REQUIRES(...)
 #define ZB_ACQUIRES(...)
 #define ZB_RELEASES(...)
+#define ZB_HOLDS(...)
 #define ZB_LOCK_IS_INSIDE
 #endif
 
@@ -55,6 +57,12 @@ static inline void lock_give(struct zbud_lock *lock) ZB_RELEASES(lock) ZB_LOCK_I
     int error = pthread_mutex_unlock(&lock->mutex);
     assert(error == 0);
     (void)error;
+}
+
+/* For a callback that is only ever called under the lock: the compiler cannot see that. */
+static inline void lock_is_held(const struct zbud_lock *lock) ZB_HOLDS(lock) ZB_LOCK_IS_INSIDE
+{
+    (void)lock;
 }
 
 #endif

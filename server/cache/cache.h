@@ -20,10 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CACHE_KEY_BYTES_MAX   250u
-#define CACHE_ITEM_BYTES_MAX  (128u << 20)
-#define CACHE_NEVER           UINT32_MAX
-#define CACHE_SHARDS_MAX      64u
+#define CACHE_KEY_BYTES_MAX  250u
+#define CACHE_ITEM_BYTES_MAX (128u << 20)
+#define CACHE_NEVER          UINT32_MAX
+#define CACHE_SHARDS_MAX     64u
 
 struct cache;
 struct cache_worker; /* one thread's scratch memory */
@@ -40,13 +40,14 @@ enum cache_status {
 };
 
 struct cache_config {
-    size_t memory_bytes;   /* -m: everything the process holds; the caller charges what is not the cache's */
+    size_t
+        memory_bytes; /* -m: everything the process holds; the caller charges what is not the cache's */
     size_t reserve_bytes;  /* the most memory_bytes can be raised to later */
     size_t item_bytes_max; /* -I: key, value and 50 bytes of header as memcached counts them */
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
     bool compress;
-    uint64_t seed;         /* of the hash; from the system's randomness */
+    uint64_t seed; /* of the hash; from the system's randomness */
     uint32_t now_s;
 };
 
@@ -85,7 +86,14 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
                             void *context, struct cache_item *item)
     __attribute__((warn_unused_result));
 
-enum cache_mode { CACHE_SET, CACHE_ADD, CACHE_REPLACE, CACHE_APPEND, CACHE_PREPEND, CACHE_CAS };
+enum cache_mode {
+    CACHE_SET,
+    CACHE_ADD,
+    CACHE_REPLACE,
+    CACHE_APPEND,
+    CACHE_PREPEND,
+    CACHE_CAS
+};
 
 struct cache_store {
     const uint8_t *entry; /* key and value in one piece */
@@ -152,12 +160,14 @@ bool cache_maintain(struct cache_worker *worker, uint32_t now_s);
 
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
-    uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large, pages_index;
+    uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large,
+        pages_index;
     uint64_t chunks_used, slack_bytes, live_bytes, dead_bytes;
-    uint64_t items, items_total;          /* now, ever stored */
-    uint64_t raw_bytes, stored_bytes;     /* of live items: keys and values; what their records take */
+    uint64_t items, items_total;      /* now, ever stored */
+    uint64_t raw_bytes, stored_bytes; /* of live items: keys and values; what their records take */
     uint64_t index_bytes, index_slots;
-    uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched, flushed;
+    uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,
+        flushed;
     uint64_t squeezed;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
     uint64_t crawler_checked, crawler_reclaimed;

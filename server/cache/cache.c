@@ -1,0 +1,633 @@
+#include "server/cache/cache.h"
+
+#include "server/cache/codec.h"
+#include "server/cache/hash.h"
+#include "server/cache/large.h"
+#include "server/cache/shard.h"
+#include "zbud/arena.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What memcached counts for an item beside key and value: 48 bytes of header, 8 of cas, the key's
+ * end, \r\n, and 4 where there are client flags. */
+#define ITEM_HEADER_BYTES 59u
+#define ITEM_FLAGS_BYTES  4u
+#define MEMORY_BYTES_MIN  (1u << 20)
+/* Pages kept free beyond what a store needs: rescue writes while it reclaims, and other threads
+ * take pages between the look and the store. */
+#define SPARE_PAGES       8u
+/* Without eviction, what items may not use: connections must still find room. */
+#define NO_EVICT_PART     16u
+#define NO_EVICT_BYTES    (8u << 20)
+/* A store that finds no page though room was made has lost it to other threads: so often is it tried again. */
+#define STORE_TRIES       64u
+#define MAINTAIN_PAGES    16u
+#define EDIT_KEEP_BYTES   (64u << 10)
+#define NUMBER_BYTES_MAX  20u /* of 2^64 - 1 */
+
+struct cache {
+    struct cache_config config;
+    struct zbud_arena *arena;
+    struct shard *shards[CACHE_SHARDS_MAX];
+    _Atomic uint32_t
+        now_s; /* as the last maintenance saw it, for evictions nobody gave a time for */
+    _Atomic uint64_t too_large;
+    _Atomic uint64_t no_memory;
+};
+
+struct cache_worker {
+    struct cache *cache;
+    struct codec *codec;
+    /* An entry that is read, changed and stored again; grown for large ones and charged. */
+    uint8_t *edit;
+    size_t edit_bytes;
+    unsigned maintain_shard;
+
+    struct large_writer large;
+};
+
+static bool config_valid(const struct cache_config *config)
+{
+    unsigned shards = config->shards;
+    return shards > 0 && shards <= CACHE_SHARDS_MAX && (shards & (shards - 1)) == 0 &&
+           config->memory_bytes >= MEMORY_BYTES_MIN &&
+           config->memory_bytes <= config->reserve_bytes &&
+           config->item_bytes_max <= CACHE_ITEM_BYTES_MAX;
+}
+
+struct cache *cache_new(const struct cache_config *config)
+{
+    if (!config_valid(config))
+        return NULL;
+    struct cache *cache = calloc(1, sizeof(*cache));
+    if (cache == NULL)
+        return NULL;
+    cache->config = *config;
+    atomic_init(&cache->now_s, config->now_s);
+    cache->arena = zbud_arena_new(config->reserve_bytes, config->memory_bytes);
+    if (cache->arena == NULL) {
+        free(cache);
+        return NULL;
+    }
+    for (unsigned i = 0; i < config->shards; i++) {
+        cache->shards[i] = shard_new(cache->arena, config, i);
+        if (cache->shards[i] == NULL) {
+            cache_free(cache);
+            return NULL;
+        }
+    }
+    return cache;
+}
+
+void cache_free(struct cache *cache)
+{
+    if (cache == NULL)
+        return;
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_free(cache->shards[i]);
+    zbud_arena_free(cache->arena);
+    free(cache);
+}
+
+static size_t worker_bytes(void)
+{
+    return sizeof(struct cache_worker) + codec_bytes() + EDIT_KEEP_BYTES;
+}
+
+struct cache_worker *cache_worker_new(struct cache *cache)
+{
+    if (cache_charge(cache, worker_bytes()) != CACHE_OK)
+        return NULL;
+    struct cache_worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        cache_uncharge(cache, worker_bytes());
+        return NULL;
+    }
+    worker->cache = cache;
+    worker->codec = codec_new();
+    worker->edit = malloc(EDIT_KEEP_BYTES);
+    worker->edit_bytes = EDIT_KEEP_BYTES;
+    if (worker->codec == NULL || worker->edit == NULL) {
+        cache_worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void cache_worker_free(struct cache_worker *worker)
+{
+    if (worker == NULL)
+        return;
+    cache_uncharge(worker->cache, worker_bytes());
+    codec_free(worker->codec);
+    free(worker->edit);
+    free(worker);
+}
+
+static struct shard *shard_of(const struct cache *cache, uint64_t hash)
+{
+    return cache->shards[hash_shard(hash, cache->config.shards)];
+}
+
+/* Reclaims one page of the shard whose oldest page is the oldest; false where no shard has any. */
+static bool reclaim_oldest(struct cache *cache, uint32_t now_s)
+{
+    for (unsigned tries = 0; tries <= cache->config.shards; tries++) {
+        struct shard *oldest = cache->shards[0];
+        for (unsigned i = 1; i < cache->config.shards; i++) {
+            if (shard_oldest(cache->shards[i]) < shard_oldest(oldest))
+                oldest = cache->shards[i];
+        }
+        if (shard_oldest(oldest) == UINT64_MAX)
+            return false;
+        if (shard_reclaim(oldest, now_s))
+            return true;
+    }
+    return false;
+}
+
+static size_t pages_reserved(const struct cache *cache)
+{
+    if (cache->config.evict)
+        return SPARE_PAGES;
+    size_t bytes = cache->config.memory_bytes / NO_EVICT_PART;
+    return (bytes < NO_EVICT_BYTES ? bytes : NO_EVICT_BYTES) / ZBUD_PAGE_BYTES;
+}
+
+/* Makes @pages free beyond the reserve, evicting where that is allowed. */
+static bool make_room(struct cache *cache, size_t pages, uint32_t now_s)
+{
+    size_t wanted = pages + pages_reserved(cache);
+    while (zbud_arena_available(cache->arena) < wanted) {
+        if (!cache->config.evict)
+            return false;
+        if (!reclaim_oldest(cache, now_s))
+            return zbud_arena_available(cache->arena) >= pages;
+    }
+    return true;
+}
+
+static uint32_t cache_now(const struct cache *cache)
+{
+    return atomic_load_explicit(&cache->now_s, memory_order_relaxed);
+}
+
+enum cache_status cache_charge(struct cache *cache, size_t bytes)
+{
+    while (zbud_arena_charge(cache->arena, bytes) != ZBUD_OK) {
+        if (!cache->config.evict || !reclaim_oldest(cache, cache_now(cache)))
+            return CACHE_NO_MEMORY;
+    }
+    return CACHE_OK;
+}
+
+void cache_uncharge(struct cache *cache, size_t bytes)
+{
+    zbud_arena_uncharge(cache->arena, bytes);
+}
+
+enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t key_bytes,
+                            const uint32_t *touch_expiry_s, uint32_t now_s, cache_place_fn *place,
+                            void *context, struct cache_item *item)
+{
+    struct cache *cache = worker->cache;
+    uint64_t hash = hash_key(key, key_bytes, cache->config.seed);
+    struct shard *shard = shard_of(cache, hash);
+    enum cache_status status;
+    unsigned tries = 0;
+    do {
+        if (touch_expiry_s != NULL)
+            (void)make_room(cache, 1, now_s); /* without room the shard says so itself */
+        status = shard_get(shard, hash, key, key_bytes, touch_expiry_s, now_s, worker->codec, place,
+                           context, item);
+    } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
+    return status;
+}
+
+/* The owner of a large_writer: pages come by eviction. */
+struct room {
+    struct cache *cache;
+    uint32_t now_s;
+};
+
+static bool room_for_page(void *owner)
+{
+    struct room *room = owner;
+    return make_room(room->cache, 1, room->now_s);
+}
+
+static bool too_large(const struct cache *cache, const struct cache_store *store)
+{
+    size_t bytes = store->key_bytes + store->value_bytes + ITEM_HEADER_BYTES +
+                   (store->flags != 0 ? ITEM_FLAGS_BYTES : 0);
+    return bytes > cache->config.item_bytes_max;
+}
+
+/* Writes the pages of an entry that fits into no record. */
+static bool prepare_large(struct cache_worker *worker, const struct cache_store *store,
+                          uint32_t now_s, const uint8_t *block, size_t block_bytes,
+                          struct shard_put *put)
+{
+    struct cache *cache = worker->cache;
+    struct room room = {.cache = cache, .now_s = now_s};
+    struct large_writer *large = &worker->large;
+    size_t entry_bytes = store->key_bytes + store->value_bytes;
+    bool written;
+    if (!room_for_page(&room)) /* -M: refused before it takes what is reserved */
+        return false;
+    large_begin(large, cache->arena, room_for_page, &room);
+    if (block_bytes > 0)
+        written = large_put(large, block, block_bytes, false);
+    else
+        written = large_put_entry(large, worker->codec, store->entry, entry_bytes,
+                                  cache->config.compress);
+    if (!written) {
+        large_drop(large);
+        return false;
+    }
+    large_end(large);
+    put->tag = RECORD_TAG_LARGE;
+    put->payload = large->tail;
+    put->payload_bytes = large->tail_bytes;
+    put->first_page = large->first_page;
+    put->stream_bytes = (uint32_t)large->stream_bytes;
+    return true;
+}
+
+/* Compresses an entry, without a lock. False where a large one finds no pages. */
+static bool prepare(struct cache_worker *worker, const struct cache_store *store, uint32_t now_s,
+                    struct shard_put *put)
+{
+    size_t entry_bytes = store->key_bytes + store->value_bytes;
+    const uint8_t *block = NULL;
+    size_t block_bytes = 0;
+    if (worker->cache->config.compress && entry_bytes <= CODEC_BLOCK_BYTES)
+        block_bytes = codec_compress(worker->codec, store->entry, entry_bytes, &block);
+    if (block_bytes > 0 ? block_bytes > RECORD_PAYLOAD_BYTES_MAX
+                        : entry_bytes > RECORD_PAYLOAD_BYTES_MAX)
+        return prepare_large(worker, store, now_s, block, block_bytes, put);
+    put->tag = block_bytes > 0 ? RECORD_TAG_COMPRESSED : 0;
+    put->payload = block_bytes > 0 ? block : store->entry;
+    put->payload_bytes = block_bytes > 0 ? block_bytes : entry_bytes;
+    put->first_page = ZBUD_PAGE_NONE;
+    put->stream_bytes = 0;
+    return true;
+}
+
+/* A prepared record into its shard; room is made without its lock, so it may be gone again. */
+static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
+                                       const struct shard_put *put, uint32_t now_s, uint64_t *cas)
+{
+    struct shard *shard = shard_of(cache, hash);
+    for (unsigned tries = 0; tries < STORE_TRIES; tries++) {
+        /* A page for a new log and one for the index. */
+        if (!make_room(cache, 2, now_s))
+            return CACHE_NO_MEMORY;
+        enum cache_status status = shard_store(shard, hash, put, now_s, cas);
+        if (status != CACHE_NO_MEMORY)
+            return status;
+    }
+    return CACHE_NO_MEMORY;
+}
+
+static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
+                                     const struct cache_store *store, bool keep_extras,
+                                     uint32_t now_s, uint64_t *cas)
+{
+    struct cache *cache = worker->cache;
+    struct shard_put put = {
+        .key = store->entry,
+        .key_bytes = store->key_bytes,
+        .value_bytes = store->value_bytes,
+        .mode = store->mode,
+        .flags = store->flags,
+        .expiry_s = store->expiry_s,
+        .cas = store->cas,
+        .keep_extras = keep_extras,
+    };
+    if (too_large(cache, store)) {
+        atomic_fetch_add_explicit(&cache->too_large, 1, memory_order_relaxed);
+        return CACHE_TOO_LARGE;
+    }
+    enum cache_status status = CACHE_NO_MEMORY;
+    if (prepare(worker, store, now_s, &put)) {
+        status = put_with_room(cache, hash, &put, now_s, cas);
+        if (status != CACHE_OK && put.first_page != ZBUD_PAGE_NONE)
+            zbud_arena_give_chain(cache->arena, put.first_page);
+    }
+    if (status == CACHE_NO_MEMORY)
+        atomic_fetch_add_explicit(&cache->no_memory, 1, memory_order_relaxed);
+    return status;
+}
+
+/* The worker's memory for an entry of @bytes; NULL where the limit does not allow it. */
+static uint8_t *edit_room(struct cache_worker *worker, size_t bytes)
+{
+    if (bytes <= worker->edit_bytes)
+        return worker->edit;
+    if (cache_charge(worker->cache, bytes) != CACHE_OK)
+        return NULL;
+    uint8_t *edit = malloc(bytes);
+    if (edit == NULL) {
+        cache_uncharge(worker->cache, bytes);
+        return NULL;
+    }
+    if (worker->edit_bytes > EDIT_KEEP_BYTES)
+        cache_uncharge(worker->cache, worker->edit_bytes);
+    free(worker->edit);
+    worker->edit = edit;
+    worker->edit_bytes = bytes;
+    return edit;
+}
+
+static void edit_done(struct cache_worker *worker)
+{
+    if (worker->edit_bytes <= EDIT_KEEP_BYTES)
+        return;
+    uint8_t *edit = realloc(worker->edit, EDIT_KEEP_BYTES);
+    assert(edit != NULL);
+    cache_uncharge(worker->cache, worker->edit_bytes);
+    worker->edit = edit;
+    worker->edit_bytes = EDIT_KEEP_BYTES;
+}
+
+/* An item read into the worker's memory with room around its value. */
+struct edit {
+    struct cache_worker *worker;
+    size_t before_bytes;
+    size_t after_bytes;
+    struct cache_item item;
+    uint64_t cas;
+};
+
+static size_t edit_wanted(const struct edit *edit, const struct cache_item *item)
+{
+    return item->key_bytes + edit->before_bytes + item->value_bytes + edit->after_bytes;
+}
+
+static uint8_t *edit_place(void *context, const struct cache_item *item)
+{
+    struct edit *edit = context;
+    if (edit_wanted(edit, item) > edit->worker->edit_bytes)
+        return NULL;
+    return edit->worker->edit + item->key_bytes + edit->before_bytes;
+}
+
+static enum cache_status edit_read(struct edit *edit, const void *key, size_t key_bytes,
+                                   uint32_t now_s)
+{
+    struct cache_worker *worker = edit->worker;
+    for (;;) {
+        enum cache_status status =
+            cache_get(worker, key, key_bytes, NULL, now_s, edit_place, edit, &edit->item);
+        if (status != CACHE_NO_ROOM)
+            return status;
+        if (edit_room(worker, edit_wanted(edit, &edit->item)) == NULL)
+            return CACHE_NO_MEMORY;
+    }
+}
+
+/* Stores what stands in the worker's memory, if nobody stored in between. */
+static enum cache_status edit_store(struct edit *edit, const void *key, size_t value_bytes,
+                                    uint32_t now_s)
+{
+    struct cache_worker *worker = edit->worker;
+    memcpy(worker->edit, key, edit->item.key_bytes);
+    struct cache_store store = {
+        .entry = worker->edit,
+        .key_bytes = edit->item.key_bytes,
+        .value_bytes = value_bytes,
+        .mode = CACHE_CAS,
+        .flags = edit->item.flags,
+        .cas = edit->item.cas,
+    };
+    uint64_t hash = hash_key(key, store.key_bytes, worker->cache->config.seed);
+    return store_entry(worker, hash, &store, true, now_s, &edit->cas);
+}
+
+/* append and prepend: read, join, store by cas, again from the start where another was faster. */
+static enum cache_status join(struct cache_worker *worker, const struct cache_store *store,
+                              uint32_t now_s, uint64_t *cas)
+{
+    bool append = store->mode == CACHE_APPEND;
+    const uint8_t *key = store->entry, *joined = store->entry + store->key_bytes;
+    struct edit edit = {
+        .worker = worker,
+        .before_bytes = append ? 0 : store->value_bytes,
+        .after_bytes = append ? store->value_bytes : 0,
+    };
+    for (;;) {
+        enum cache_status status = edit_read(&edit, key, store->key_bytes, now_s);
+        if (status != CACHE_OK)
+            return status == CACHE_NOT_FOUND ? CACHE_NOT_STORED : status;
+        size_t at = store->key_bytes + (append ? edit.item.value_bytes : 0);
+        memcpy(worker->edit + at, joined, store->value_bytes);
+        size_t value_bytes = edit.item.value_bytes + store->value_bytes;
+        status = edit_store(&edit, key, value_bytes, now_s);
+        if (status == CACHE_TOO_LARGE)
+            return CACHE_NOT_STORED;
+        if (status == CACHE_OK && cas != NULL)
+            *cas = edit.cas;
+        if (status != CACHE_EXISTS && status != CACHE_NOT_FOUND)
+            return status;
+    }
+}
+
+enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
+                              uint32_t now_s, uint64_t *cas)
+{
+    assert(store->key_bytes >= 1 && store->key_bytes <= CACHE_KEY_BYTES_MAX);
+    assert(store->value_bytes <= CACHE_ITEM_BYTES_MAX);
+    if (store->mode == CACHE_APPEND || store->mode == CACHE_PREPEND) {
+        enum cache_status status = join(worker, store, now_s, cas);
+        edit_done(worker);
+        return status;
+    }
+    uint64_t hash = hash_key(store->entry, store->key_bytes, worker->cache->config.seed);
+    enum cache_status status = store_entry(worker, hash, store, false, now_s, cas);
+    if (store->mode == CACHE_SET && (status == CACHE_TOO_LARGE || status == CACHE_NO_MEMORY))
+        (void)cache_delete(worker, store->entry, store->key_bytes, now_s);
+    return status;
+}
+
+enum cache_status cache_delete(struct cache_worker *worker, const void *key, size_t key_bytes,
+                               uint32_t now_s)
+{
+    uint64_t hash = hash_key(key, key_bytes, worker->cache->config.seed);
+    return shard_delete(shard_of(worker->cache, hash), hash, key, key_bytes, now_s);
+}
+
+enum cache_status cache_touch(struct cache_worker *worker, const void *key, size_t key_bytes,
+                              uint32_t expiry_s, uint32_t now_s)
+{
+    struct cache *cache = worker->cache;
+    uint64_t hash = hash_key(key, key_bytes, cache->config.seed);
+    enum cache_status status;
+    unsigned tries = 0;
+    do {
+        (void)make_room(cache, 1, now_s); /* without room the shard says so itself */
+        status = shard_touch(shard_of(cache, hash), hash, key, key_bytes, expiry_s, now_s);
+    } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
+    return status;
+}
+
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+/* As memcached reads a stored number: blanks, a plus, digits, and then the end or a blank. */
+static bool number_parse(const uint8_t *text, size_t bytes, uint64_t *number)
+{
+    size_t at = 0;
+    uint64_t sum = 0;
+    while (at < bytes && is_blank(text[at]))
+        at++;
+    if (at < bytes && text[at] == '+')
+        at++;
+    size_t digits_at = at;
+    for (; at < bytes && text[at] >= '0' && text[at] <= '9'; at++) {
+        if (__builtin_mul_overflow(sum, 10u, &sum) ||
+            __builtin_add_overflow(sum, (uint64_t)(text[at] - '0'), &sum))
+            return false;
+    }
+    *number = sum;
+    return at > digits_at && (at == bytes || is_blank(text[at]));
+}
+
+static size_t number_print(uint64_t number, uint8_t *out)
+{
+    uint8_t digits[NUMBER_BYTES_MAX];
+    size_t count = 0;
+    do {
+        digits[count++] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t i = 0; i < count; i++)
+        out[i] = digits[count - 1 - i];
+    return count;
+}
+
+static uint64_t number_change(uint64_t number, bool increment, uint64_t delta)
+{
+    if (increment)
+        return number + delta;
+    return number > delta ? number - delta : 0;
+}
+
+enum cache_status cache_arith(struct cache_worker *worker, const void *key, size_t key_bytes,
+                              bool increment, uint64_t delta, uint32_t now_s, uint64_t *value)
+{
+    struct edit edit = {.worker = worker, .after_bytes = NUMBER_BYTES_MAX};
+    enum cache_status status;
+    uint64_t number;
+    do {
+        status = edit_read(&edit, key, key_bytes, now_s);
+        if (status != CACHE_OK)
+            break;
+        uint8_t *text = worker->edit + key_bytes;
+        if (!number_parse(text, edit.item.value_bytes, &number)) {
+            status = CACHE_NOT_NUMBER;
+            break;
+        }
+        number = number_change(number, increment, delta);
+        size_t bytes = number_print(number, text);
+        if (bytes < edit.item.value_bytes) {
+            memset(text + bytes, ' ', edit.item.value_bytes - bytes);
+            bytes = edit.item.value_bytes;
+        }
+        status = edit_store(&edit, key, bytes, now_s);
+    } while (status == CACHE_EXISTS || status == CACHE_NOT_FOUND);
+    edit_done(worker);
+    if (status == CACHE_OK)
+        *value = number;
+    return status;
+}
+
+void cache_flush_all(struct cache *cache, uint32_t at_s, uint32_t now_s)
+{
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_flush(cache->shards[i], at_s, now_s);
+}
+
+enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
+{
+    if (memory_bytes > cache->config.reserve_bytes || memory_bytes < MEMORY_BYTES_MIN)
+        return CACHE_TOO_LARGE;
+    zbud_arena_set_limit(cache->arena, memory_bytes);
+    return CACHE_OK;
+}
+
+/* Some pages above the limit, if there are any. */
+static bool maintain_limit(struct cache *cache, uint32_t now_s)
+{
+    size_t excess = zbud_arena_excess(cache->arena);
+    if (excess > MAINTAIN_PAGES)
+        excess = MAINTAIN_PAGES;
+    size_t trimmed = zbud_arena_trim(cache->arena, excess);
+    if (!cache->config.evict)
+        return trimmed > 0;
+    for (; trimmed < excess; trimmed++) {
+        if (!reclaim_oldest(cache, now_s))
+            return false;
+        zbud_arena_trim(cache->arena, 1);
+    }
+    return excess > 0;
+}
+
+bool cache_maintain(struct cache_worker *worker, uint32_t now_s)
+{
+    struct cache *cache = worker->cache;
+    atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
+    if (maintain_limit(cache, now_s))
+        return true;
+    if (!shard_crawl(cache->shards[worker->maintain_shard], now_s))
+        return true;
+    worker->maintain_shard = (worker->maintain_shard + 1) % cache->config.shards;
+    return worker->maintain_shard != 0;
+}
+
+static void arena_figures(const struct cache *cache, struct cache_figures *figures)
+{
+    struct zbud_arena_figures arena;
+    zbud_arena_figures(cache->arena, &arena);
+    figures->memory_bytes = arena.limit_bytes;
+    figures->charged_bytes = arena.charged_bytes;
+    figures->resident_bytes = (arena.pages_used + arena.pages_kept) * ZBUD_PAGE_BYTES;
+    figures->pages_max = arena.limit_bytes / ZBUD_PAGE_BYTES;
+    figures->pages_used = arena.pages_used;
+    figures->pages_free = arena.pages_kept;
+}
+
+void cache_figures(struct cache *cache, struct cache_figures *figures)
+{
+    struct histogram reclaim_ns = {.total = 0};
+    *figures = (struct cache_figures){
+        .too_large = atomic_load_explicit(&cache->too_large, memory_order_relaxed),
+        .no_memory = atomic_load_explicit(&cache->no_memory, memory_order_relaxed),
+    };
+    arena_figures(cache, figures);
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_figures(cache->shards[i], figures, &reclaim_ns);
+    figures->index_slots = figures->index_bytes / sizeof(uint64_t);
+    figures->reclaim_ns_p50 = histogram_percentile(&reclaim_ns, 50);
+    figures->reclaim_ns_p99 = histogram_percentile(&reclaim_ns, 99);
+    figures->reclaim_ns_max = reclaim_ns.max;
+}
+
+void cache_figures_reset(struct cache *cache)
+{
+    atomic_store_explicit(&cache->too_large, 0, memory_order_relaxed);
+    atomic_store_explicit(&cache->no_memory, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_figures_reset(cache->shards[i]);
+}
+
+void cache_check(struct cache *cache)
+{
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_check(cache->shards[i]);
+}

@@ -1,0 +1,509 @@
+#include "server/cache/index.h"
+
+#include "server/cache/hash.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BUCKET_SLOTS         8u
+#define BUCKET_BYTES         64u
+#define PAGE_BUCKETS         (ZBUD_PAGE_BYTES / BUCKET_BYTES)
+#define PAGE_SLOTS           (ZBUD_PAGE_BYTES / sizeof(uint64_t))
+#define SEGMENT_SLOTS        (INDEX_SEGMENT_PAGES_MAX * PAGE_SLOTS)
+/* Splits of a segment; each takes a bit of the tag's power to tell keys apart. Sized as in
+ * index_new(), three are enough for items of 30 bytes; the others are for a limit raised later. */
+#define SPLITS_MAX           12u
+/* A segment for each MiB of memory: one page of index for 256 KiB at the least, and some 5,000
+ * items of 200 stored bytes, which take 11 pages, at the most. */
+#define SEGMENT_MEMORY_PAGES 256u
+#define ROOT_BITS_MAX        14u
+/* An insert finds a place in one or two looks up to here; 7 of 8 pages full. */
+#define LOAD_GROW_PCT        92u
+#define SPLIT_PAGES          9u /* of each half of a split: 16 pages at 92 % are 8.2 at 90 % */
+/* Pages a segment is cut down to, so that it does not grow again at once. */
+#define LOAD_SHRINK_PCT      80u
+#define HANDLE_BITS          ZBUD_HANDLE_BITS
+#define NUMBER_BITS          7u
+#define FREQUENCY_BITS       2u
+#define NUMBER_SHIFT         HANDLE_BITS
+#define FREQUENCY_SHIFT      (NUMBER_SHIFT + NUMBER_BITS)
+#define TAG_SHIFT            (FREQUENCY_SHIFT + FREQUENCY_BITS)
+
+static_assert(TAG_SHIFT + HASH_TAG_BITS == 64, "a slot is 64 bits");
+static_assert(ZBUD_RECORDS_MAX <= 1u << NUMBER_BITS, "a record's number fits its bits");
+static_assert(ROOT_BITS_MAX <= HASH_SEGMENT_BITS, "the hash has a bit for each root");
+static_assert(SPLITS_MAX + 12 <= HASH_TAG_BITS, "splits leave the tag bits for the buckets");
+
+struct segment {
+    uint32_t pages[INDEX_SEGMENT_PAGES_MAX];
+    uint32_t items;
+    uint8_t pages_count;
+    uint8_t splits; /* low bits of the tag that all its slots share */
+};
+
+struct index {
+    struct zbud_arena *arena;
+    /* Address space for the most there can be; memory comes as it is used. */
+    struct segment *segments;
+    uint32_t *directory;
+    uint32_t segments_count;
+    uint32_t segments_max;
+    uint32_t shrink_next;
+    unsigned root_bits; /* of the hash's segment bits */
+    unsigned splits;    /* of the segment that was split most */
+    size_t items;
+    size_t pages;
+    size_t lost;
+};
+
+/* What a segment's slots are copied to while it is rebuilt; on the stack, 64 KiB. */
+struct slots {
+    size_t count;
+    uint64_t slots[SEGMENT_SLOTS];
+};
+
+static uint32_t slot_tag(uint64_t slot)
+{
+    return (uint32_t)(slot >> TAG_SHIFT);
+}
+
+struct index_place index_slot_place(const uint64_t *slot)
+{
+    struct index_place place = {
+        .log = {(uint32_t)(*slot & ((1ull << HANDLE_BITS) - 1))},
+        .number = (unsigned)(*slot >> NUMBER_SHIFT) & ((1u << NUMBER_BITS) - 1),
+    };
+    return place;
+}
+
+static uint64_t place_bits(struct index_place place)
+{
+    assert(place.log.bits != 0 && place.log.bits >> HANDLE_BITS == 0);
+    assert(place.number < ZBUD_RECORDS_MAX);
+    return place.log.bits | (uint64_t)place.number << NUMBER_SHIFT;
+}
+
+void index_slot_set_place(uint64_t *slot, struct index_place place)
+{
+    *slot = (*slot & ~((1ull << FREQUENCY_SHIFT) - 1)) | place_bits(place);
+}
+
+unsigned index_slot_frequency(const uint64_t *slot)
+{
+    return (unsigned)(*slot >> FREQUENCY_SHIFT) & INDEX_FREQUENCY_MAX;
+}
+
+void index_slot_set_frequency(uint64_t *slot, unsigned frequency)
+{
+    assert(frequency <= INDEX_FREQUENCY_MAX);
+    uint64_t mask = (uint64_t)INDEX_FREQUENCY_MAX << FREQUENCY_SHIFT;
+    *slot = (*slot & ~mask) | (uint64_t)frequency << FREQUENCY_SHIFT;
+}
+
+/* Bucket number in a segment of that many buckets: the tag read as a fraction of 1. */
+static uint32_t first_bucket(uint32_t tag, uint32_t buckets)
+{
+    return (uint32_t)((uint64_t)tag * buckets >> HASH_TAG_BITS);
+}
+
+static uint32_t second_bucket(uint32_t tag, uint32_t buckets)
+{
+    uint32_t mixed = (tag * 0x9E3779B1u) >> (32u - HASH_TAG_BITS); /* 2^32 / golden ratio */
+    uint32_t bucket = first_bucket(mixed, buckets);
+    return bucket != first_bucket(tag, buckets) ? bucket : (bucket + 1) % buckets;
+}
+
+static uint32_t other_bucket(uint32_t tag, uint32_t buckets, uint32_t bucket)
+{
+    uint32_t first = first_bucket(tag, buckets);
+    return bucket == first ? second_bucket(tag, buckets) : first;
+}
+
+static uint64_t *bucket_at(const struct index *index, const struct segment *segment,
+                           uint32_t bucket)
+{
+    uint8_t *page = zbud_arena_page(index->arena, segment->pages[bucket / PAGE_BUCKETS]);
+    return (uint64_t *)(void *)(page + bucket % PAGE_BUCKETS * BUCKET_BYTES);
+}
+
+static uint32_t buckets_of(const struct segment *segment)
+{
+    return segment->pages_count * PAGE_BUCKETS;
+}
+
+static struct segment *segment_of(const struct index *index, uint64_t hash)
+{
+    uint32_t root = hash_segment(hash, index->root_bits);
+    uint32_t suffix = hash_tag(hash) & ((1u << index->splits) - 1);
+    return &index->segments[index->directory[(root << index->splits) | suffix]];
+}
+
+static uint64_t *empty_in(uint64_t *bucket)
+{
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        if (bucket[i] == 0)
+            return &bucket[i];
+    }
+    return NULL;
+}
+
+/* Makes an empty slot in @bucket by moving one of its slots to that one's other bucket, where
+ * needed by moving one from there on first. NULL: not within @moves. */
+static uint64_t *make_empty(const struct index *index, const struct segment *segment,
+                            uint32_t bucket, unsigned moves)
+{
+    uint64_t *slots = bucket_at(index, segment, bucket);
+    uint32_t buckets = buckets_of(segment);
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        uint32_t other = other_bucket(slot_tag(slots[i]), buckets, bucket);
+        uint64_t *empty = empty_in(bucket_at(index, segment, other));
+        if (empty != NULL) {
+            *empty = slots[i];
+            slots[i] = 0;
+            return &slots[i];
+        }
+    }
+    if (moves <= 1)
+        return NULL;
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        uint32_t other = other_bucket(slot_tag(slots[i]), buckets, bucket);
+        if (other == bucket)
+            continue;
+        uint64_t *empty = make_empty(index, segment, other, moves - 1);
+        if (empty != NULL) {
+            *empty = slots[i];
+            slots[i] = 0;
+            return &slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* Puts a slot into its segment as it is; NULL where no place is within reach: nothing lost. */
+static uint64_t *segment_put(const struct index *index, const struct segment *segment,
+                             uint64_t slot)
+{
+    uint32_t buckets = buckets_of(segment);
+    uint32_t first = first_bucket(slot_tag(slot), buckets);
+    uint32_t second = second_bucket(slot_tag(slot), buckets);
+    uint64_t *empty = empty_in(bucket_at(index, segment, first));
+    if (empty == NULL)
+        empty = empty_in(bucket_at(index, segment, second));
+    if (empty == NULL)
+        empty = make_empty(index, segment, first, 2);
+    if (empty == NULL)
+        empty = make_empty(index, segment, second, 2);
+    if (empty != NULL)
+        *empty = slot;
+    return empty;
+}
+
+static void segment_gather(const struct index *index, const struct segment *segment,
+                           struct slots *gathered)
+{
+    gathered->count = 0;
+    for (unsigned page = 0; page < segment->pages_count; page++) {
+        uint64_t *slots = zbud_arena_page(index->arena, segment->pages[page]);
+        for (size_t i = 0; i < PAGE_SLOTS; i++) {
+            if (slots[i] != 0)
+                gathered->slots[gathered->count++] = slots[i];
+        }
+    }
+}
+
+/* The segment holds just these slots afterwards; what finds no place is lost and counted. */
+static void segment_refill(struct index *index, struct segment *segment, const uint64_t *slots,
+                           size_t count)
+{
+    for (unsigned page = 0; page < segment->pages_count; page++)
+        memset(zbud_arena_page(index->arena, segment->pages[page]), 0, ZBUD_PAGE_BYTES);
+    index->items -= segment->items;
+    segment->items = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (segment_put(index, segment, slots[i]) != NULL)
+            segment->items++;
+        else
+            index->lost++;
+    }
+    index->items += segment->items;
+}
+
+static bool segment_add_page(struct index *index, struct segment *segment)
+{
+    if (zbud_arena_take(index->arena, &segment->pages[segment->pages_count]) != ZBUD_OK)
+        return false;
+    segment->pages_count++;
+    index->pages++;
+    return true;
+}
+
+static void segment_drop_pages(struct index *index, struct segment *segment, unsigned keep)
+{
+    while (segment->pages_count > keep) {
+        segment->pages_count--;
+        index->pages--;
+        zbud_arena_give(index->arena, segment->pages[segment->pages_count]);
+    }
+}
+
+/* Every root's entries are doubled; from the last root back, so that it is done in place. */
+static void directory_double(struct index *index)
+{
+    size_t block = (size_t)1 << index->splits;
+    for (size_t root = (size_t)1 << index->root_bits; root-- > 0;) {
+        uint32_t *from = index->directory + root * block;
+        uint32_t *to = index->directory + 2 * root * block;
+        memmove(to + block, from, block * sizeof(*from));
+        memmove(to, to + block, block * sizeof(*from));
+    }
+    index->splits++;
+}
+
+/* The entries of the old half whose suffix has bit @splits set go to the new. */
+static void directory_point(struct index *index, uint32_t old, uint32_t fresh, unsigned splits)
+{
+    size_t entries = (size_t)1 << (index->root_bits + index->splits);
+    for (size_t i = 0; i < entries; i++) {
+        if (index->directory[i] == old && (i >> splits & 1))
+            index->directory[i] = fresh;
+    }
+}
+
+/* Slots whose tag has that bit clear come to the front; returns how many they are. */
+static size_t partition(struct slots *gathered, unsigned bit)
+{
+    size_t low = 0, high = gathered->count;
+    while (low < high) {
+        uint64_t slot = gathered->slots[low];
+        if (slot_tag(slot) >> bit & 1) {
+            gathered->slots[low] = gathered->slots[--high];
+            gathered->slots[high] = slot;
+        } else {
+            low++;
+        }
+    }
+    return low;
+}
+
+static bool segment_split(struct index *index, struct segment *segment)
+{
+    if (segment->splits == SPLITS_MAX || index->segments_count == index->segments_max)
+        return false;
+    struct segment *fresh = &index->segments[index->segments_count];
+    *fresh = (struct segment){.splits = (uint8_t)(segment->splits + 1)};
+    while (fresh->pages_count < SPLIT_PAGES) {
+        if (!segment_add_page(index, fresh)) {
+            segment_drop_pages(index, fresh, 0);
+            return false;
+        }
+    }
+    struct slots gathered;
+    segment_gather(index, segment, &gathered);
+    size_t low = partition(&gathered, segment->splits);
+    if (segment->splits == index->splits)
+        directory_double(index);
+    directory_point(index, (uint32_t)(segment - index->segments), index->segments_count,
+                    segment->splits);
+    index->segments_count++;
+    segment->splits++;
+    segment_drop_pages(index, segment, SPLIT_PAGES);
+    segment_refill(index, segment, gathered.slots, low);
+    segment_refill(index, fresh, gathered.slots + low, gathered.count - low);
+    return true;
+}
+
+static bool segment_grow(struct index *index, struct segment *segment)
+{
+    if (segment->pages_count == INDEX_SEGMENT_PAGES_MAX)
+        return segment_split(index, segment);
+    struct slots gathered;
+    segment_gather(index, segment, &gathered);
+    if (!segment_add_page(index, segment))
+        return false;
+    segment_refill(index, segment, gathered.slots, gathered.count);
+    return true;
+}
+
+static void *reserve(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+static size_t directory_bytes(const struct index *index)
+{
+    return sizeof(uint32_t) << (index->root_bits + SPLITS_MAX);
+}
+
+struct index *index_new(struct zbud_arena *arena, size_t memory_bytes)
+{
+    struct index *index = calloc(1, sizeof(*index));
+    if (index == NULL)
+        return NULL;
+    index->arena = arena;
+    size_t roots = memory_bytes / ZBUD_PAGE_BYTES / SEGMENT_MEMORY_PAGES;
+    while (index->root_bits < ROOT_BITS_MAX && 2u << index->root_bits <= roots)
+        index->root_bits++;
+    index->segments_count = 1u << index->root_bits;
+    struct zbud_arena_figures figures;
+    zbud_arena_figures(arena, &figures);
+    /* A split takes at least this many pages more, so there can never be more segments. */
+    index->segments_max = index->segments_count + (uint32_t)(figures.pages_max / SPLIT_PAGES);
+    index->segments = reserve(index->segments_max * sizeof(struct segment));
+    index->directory = reserve(directory_bytes(index));
+    if (index->segments == NULL || index->directory == NULL) {
+        index_free(index);
+        return NULL;
+    }
+    for (uint32_t root = 0; root < index->segments_count; root++)
+        index->directory[root] = root;
+    return index;
+}
+
+void index_free(struct index *index)
+{
+    if (index == NULL)
+        return;
+    if (index->segments != NULL) {
+        for (uint32_t i = 0; i < index->segments_count; i++)
+            segment_drop_pages(index, &index->segments[i], 0);
+        munmap(index->segments, index->segments_max * sizeof(struct segment));
+    }
+    if (index->directory != NULL)
+        munmap(index->directory, directory_bytes(index));
+    free(index);
+}
+
+static unsigned candidates_in(uint64_t *bucket, uint32_t tag, uint64_t **slots)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        if (slot_tag(bucket[i]) == tag && bucket[i] != 0)
+            slots[found++] = &bucket[i];
+    }
+    return found;
+}
+
+unsigned index_candidates(struct index *index, uint64_t hash, uint64_t *slots[INDEX_CANDIDATES_MAX])
+{
+    const struct segment *segment = segment_of(index, hash);
+    if (segment->pages_count == 0)
+        return 0;
+    uint32_t tag = hash_tag(hash);
+    uint32_t buckets = buckets_of(segment);
+    uint64_t *first = bucket_at(index, segment, first_bucket(tag, buckets));
+    uint64_t *second = bucket_at(index, segment, second_bucket(tag, buckets));
+    unsigned found = candidates_in(first, tag, slots);
+    return found + candidates_in(second, tag, slots + found);
+}
+
+uint64_t *index_find(struct index *index, uint64_t hash, struct index_place place)
+{
+    uint64_t *slots[INDEX_CANDIDATES_MAX];
+    unsigned count = index_candidates(index, hash, slots);
+    uint64_t mask = (1ull << FREQUENCY_SHIFT) - 1;
+    for (unsigned i = 0; i < count; i++) {
+        if ((*slots[i] & mask) == place_bits(place))
+            return slots[i];
+    }
+    return NULL;
+}
+
+uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place place)
+{
+    uint64_t slot = (uint64_t)hash_tag(hash) << TAG_SHIFT | place_bits(place);
+    for (;;) {
+        /* Looked up anew each time: a split may have made the hash's segment another. */
+        struct segment *segment = segment_of(index, hash);
+        size_t slots_max = segment->pages_count * PAGE_SLOTS * LOAD_GROW_PCT / 100;
+        uint64_t *at = NULL;
+        if (segment->items < slots_max)
+            at = segment_put(index, segment, slot);
+        if (at != NULL) {
+            segment->items++;
+            index->items++;
+            return at;
+        }
+        if (!segment_grow(index, segment))
+            return NULL;
+    }
+}
+
+void index_remove(struct index *index, uint64_t hash, uint64_t *slot)
+{
+    assert(*slot != 0 && slot_tag(*slot) == hash_tag(hash));
+    *slot = 0;
+    segment_of(index, hash)->items--;
+    index->items--;
+}
+
+bool index_shrink(struct index *index)
+{
+    struct segment *segment = &index->segments[index->shrink_next];
+    index->shrink_next = (index->shrink_next + 1) % index->segments_count;
+    unsigned pages =
+        (unsigned)((segment->items * 100 / LOAD_SHRINK_PCT + PAGE_SLOTS - 1) / PAGE_SLOTS);
+    /* A page more or less is not worth a rebuild of a large segment. */
+    if (pages + 1 + pages / 8 < segment->pages_count || (pages == 0 && segment->pages_count > 0)) {
+        struct slots gathered;
+        segment_gather(index, segment, &gathered);
+        segment_drop_pages(index, segment, pages);
+        segment_refill(index, segment, gathered.slots, gathered.count);
+    }
+    return index->shrink_next == 0;
+}
+
+size_t index_items(const struct index *index)
+{
+    return index->items;
+}
+
+size_t index_pages(const struct index *index)
+{
+    return index->pages;
+}
+
+size_t index_lost(const struct index *index)
+{
+    return index->lost;
+}
+
+/* INDEX-1 and the segment's share of INDEX-2. */
+static void segment_check(const struct index *index, const struct segment *segment,
+                          index_visit_fn *visit, void *context)
+{
+    uint32_t items = 0;
+    for (uint32_t bucket = 0; bucket < buckets_of(segment); bucket++) {
+        uint64_t *slots = bucket_at(index, segment, bucket);
+        for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+            if (slots[i] == 0)
+                continue;
+            uint32_t tag = slot_tag(slots[i]);
+            assert(first_bucket(tag, buckets_of(segment)) == bucket ||
+                   second_bucket(tag, buckets_of(segment)) == bucket);
+            items++;
+            visit(context, &slots[i]);
+        }
+    }
+    assert(items == segment->items);
+}
+
+void index_check(const struct index *index, index_visit_fn *visit, void *context)
+{
+    size_t items = 0, pages = 0;
+    for (uint32_t i = 0; i < index->segments_count; i++) {
+        const struct segment *segment = &index->segments[i];
+        assert(segment->splits <= index->splits);
+        segment_check(index, segment, visit, context);
+        items += segment->items;
+        pages += segment->pages_count;
+        size_t entries = 0;
+        for (size_t e = 0; e < (size_t)1 << (index->root_bits + index->splits); e++)
+            entries += index->directory[e] == i;
+        assert(entries == (size_t)1 << (index->splits - segment->splits));
+    }
+    assert(items == index->items && pages == index->pages);
+}

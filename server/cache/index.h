@@ -1,0 +1,104 @@
+/*
+ * index.h - from a key's hash to where its record lies.
+ *
+ *   hash: segment bits --> directory --> segment --> pages of 64 buckets, a bucket is a cache line
+ *
+ *   bucket (64 bytes): 8 slots of 64 bits
+ *     63           37 36       35 34         28 27                       0
+ *   +----------------+-----------+-------------+--------------------------+
+ *   | tag of the hash| frequency | record nr.  | handle: page and buddy   |
+ *   +----------------+-----------+-------------+--------------------------+
+ *
+ * A slot can stand in two buckets of its segment, both found from its tag alone, and moves between
+ * them when one is full (cuckoo hashing), so buckets fill to over 90 %. As the tag also says where a
+ * slot stands, a segment grows by one page at a time, rehashing only its own slots without looking at
+ * a single key; at INDEX_SEGMENT_PAGES_MAX pages it splits in two by the next low bit of the tag
+ * (extendible hashing). Every step is bounded by the size of a segment, and the table is never more
+ * than a page a segment larger than it must be: 9 to 10 bytes an item.
+ *
+ * Words: the *frequency* of an item counts its hits since it was written or rescued, up to 3.
+ *
+ * Invariants:
+ *   INDEX-1  a slot stands in one of the two buckets its tag names, in the segment its hash names.
+ *   INDEX-2  a segment's items = its slots that are not empty; the index's = the segments' sum.
+ *   INDEX-3  where the most split segment was split D times, one split d times has 2^(D-d) entries
+ *            in the directory.
+ *
+ * Threads: none of its own; the shard's lock.
+ * Sources: Pagh and Rodler, Cuckoo hashing (2004); Fan et al., MemC3 (2013) for the second bucket
+ * from the tag; Fagin et al., Extendible hashing (1979).
+ */
+#ifndef SERVER_CACHE_INDEX_H
+#define SERVER_CACHE_INDEX_H
+
+#include "zbud/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INDEX_FREQUENCY_MAX     3u
+#define INDEX_SEGMENT_PAGES_MAX 16u
+#define INDEX_CANDIDATES_MAX    16u /* slots in a key's two buckets */
+
+struct index;
+
+/* Where a record lies. */
+struct index_place {
+    struct zbud_handle log;
+    unsigned number;
+};
+
+/**
+ * index_new() - an empty index that takes its pages from @arena.
+ * @memory_bytes: the shard's share of the memory limit; decides how many segments there are.
+ *
+ * Returns NULL where there is no memory.
+ */
+struct index *index_new(struct zbud_arena *arena, size_t memory_bytes);
+void index_free(struct index *index);
+
+/**
+ * index_candidates() - the slots whose tag is that of @hash.
+ * @slots: set to their addresses; good until the next insert or shrink.
+ *
+ * Returns how many: nearly always none or the one that is looked for, but only the key decides.
+ */
+unsigned index_candidates(struct index *index, uint64_t hash,
+                          uint64_t *slots[INDEX_CANDIDATES_MAX]);
+/** index_find() - the slot of this very record, or NULL. */
+uint64_t *index_find(struct index *index, uint64_t hash, struct index_place place);
+
+/**
+ * index_insert() - one more slot, its frequency 0.
+ *
+ * Returns the slot's address, or NULL where the index had to grow and the arena gave no page: nothing
+ * has changed.
+ */
+uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place place);
+void index_remove(struct index *index, uint64_t hash, uint64_t *slot);
+
+struct index_place index_slot_place(const uint64_t *slot);
+void index_slot_set_place(uint64_t *slot, struct index_place place);
+unsigned index_slot_frequency(const uint64_t *slot);
+void index_slot_set_frequency(uint64_t *slot, unsigned frequency);
+
+/**
+ * index_shrink() - look at one more segment and give back pages it can do without.
+ *
+ * Returns true when it has come round to the first segment again.
+ */
+bool index_shrink(struct index *index);
+
+size_t index_items(const struct index *index);
+size_t index_pages(const struct index *index);
+/** index_lost() - slots that found no bucket while a segment was rebuilt, ever: with room to spare
+ * in 16 buckets of two choices this has not been seen; their records go with their page. */
+size_t index_lost(const struct index *index);
+
+/** index_visit_fn - @slot of a check; the full hash is not known, its tag and segment bits are. */
+typedef void index_visit_fn(void *context, const uint64_t *slot);
+/** index_check() - INDEX-1 to INDEX-3, or abort; @visit is called for each slot. */
+void index_check(const struct index *index, index_visit_fn *visit, void *context);
+
+#endif

@@ -1,0 +1,513 @@
+#include "server/cache/shard.h"
+
+#include "server/cache/hash.h"
+#include "server/cache/large.h"
+#include "server/cache/shard_inside.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A log is squeezed when a quarter of its bytes is dead: the bytes moved are then at most three times
+ * those won, and at most a sixth of the pool is dead on average between squeezes. */
+#define SQUEEZE_DEAD_PART 4u
+#define SQUEEZE_DEAD_MIN  (2 * ZBUD_CHUNK_BYTES)
+
+struct shard *shard_new(struct zbud_arena *arena, const struct cache_config *config, unsigned id)
+{
+    struct shard *shard = calloc(1, sizeof(*shard));
+    if (shard == NULL)
+        return NULL;
+    lock_init(&shard->lock);
+    shard->arena = arena;
+    shard->id = id;
+    while (1u << shard->shard_bits < config->shards)
+        shard->shard_bits++;
+    shard->seed = config->seed;
+    shard->pool = zbud_pool_create(arena);
+    shard->index = index_new(arena, config->memory_bytes / config->shards);
+    atomic_store_explicit(&shard->oldest, UINT64_MAX, memory_order_relaxed);
+    if (shard->pool == NULL || shard->index == NULL) {
+        shard_free(shard);
+        return NULL;
+    }
+    return shard;
+}
+
+void shard_free(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    index_free(shard->index);
+    zbud_pool_destroy(shard->pool);
+    lock_fini(&shard->lock);
+    free(shard);
+}
+
+/* cas uniques are unique over the shards and never 0. */
+static uint64_t cas_of(const struct shard *shard, uint64_t sequence)
+{
+    return sequence << shard->shard_bits | shard->id;
+}
+
+bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s)
+{
+    return record->expiry_s > now_s && record->sequence > shard->flush_sequence;
+}
+
+void shard_count_gone(struct shard *shard, const struct shard_found *found, uint32_t now_s)
+{
+    if (found->record.expiry_s > now_s) {
+        shard->counters.flushed++;
+        return;
+    }
+    shard->counters.expired++;
+    if (index_slot_frequency(found->slot) == 0)
+        shard->counters.expired_unfetched++;
+}
+
+void shard_catch_up(struct shard *shard, uint32_t now_s)
+{
+    if (shard->flush_at_s == 0 || now_s < shard->flush_at_s)
+        return;
+    shard->flush_at_s = 0;
+    shard->flush_sequence = shard->sequence;
+    shard->sweeps_due = 2;
+}
+
+void shard_note_oldest(struct shard *shard)
+{
+    atomic_store_explicit(&shard->oldest, zbud_pool_oldest(shard->pool), memory_order_relaxed);
+}
+
+uint64_t shard_oldest(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->oldest, memory_order_relaxed);
+}
+
+bool shard_record(struct shard *shard, struct index_place place, struct shard_found *found)
+{
+    unsigned tag;
+    found->place = place;
+    found->bytes = zbud_log_record(shard->pool, place.log, place.number, &found->bytes_count, &tag);
+    if (found->bytes == NULL)
+        return false;
+    bool sound = record_decode(found->bytes, found->bytes_count, tag,
+                               zbud_log_word(shard->pool, place.log), &found->record);
+    assert(sound);
+    return sound;
+}
+
+unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
+{
+    unsigned live = 0, tag;
+    size_t bytes;
+    for (unsigned number = zbud_log_records(shard->pool, log); number > 0; number--)
+        live += zbud_log_record(shard->pool, log, number - 1, &bytes, &tag) != NULL;
+    return live;
+}
+
+uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
+{
+    uint8_t scratch[CACHE_KEY_BYTES_MAX];
+    const uint8_t *key = record_key(&found->record, scratch);
+    assert(key != NULL);
+    *hash = hash_key(key, found->record.key_bytes, shard->seed);
+    return index_find(shard->index, *hash, found->place);
+}
+
+/* What a record adds to the sums of SHARD-2, or takes from them. */
+static void count_record(struct shard *shard, const struct record *record, size_t record_bytes,
+                         bool added)
+{
+    uint64_t sign = added ? 1 : (uint64_t)-1;
+    shard->raw_bytes += sign * (record->key_bytes + record->value_bytes);
+    shard->stored_bytes += sign * record_bytes;
+    if (record->expiry_s != CACHE_NEVER)
+        shard->expiring += sign;
+    if (record->tag & RECORD_TAG_LARGE) {
+        size_t pages = large_pages(record);
+        shard->large_pages += sign * pages;
+        shard->stored_bytes += sign * pages * ZBUD_PAGE_BYTES;
+    }
+}
+
+/* The header is measured with a distance no shorter than any that can occur, so that its length does
+ * not depend on the log it will go to. */
+static size_t record_bytes_max(const struct shard *shard, struct record *record)
+{
+    uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
+    uint64_t farthest = record->sequence + shard->sequence + 1;
+    return record_encode_header(record, farthest, header) + record->payload_bytes;
+}
+
+/* A log's word is the sequence it started with. */
+static uint64_t log_base(struct shard *shard, struct zbud_handle log)
+{
+    uint64_t base = zbud_log_word(shard->pool, log);
+    if (base == 0) {
+        base = shard->sequence + 1;
+        zbud_log_set_word(shard->pool, log, base);
+    }
+    return base;
+}
+
+/* @payload2 follows @payload: a new large record's key and tail do not lie together. */
+static bool append_parts(struct shard *shard, struct record *record, const uint8_t *payload2,
+                         size_t payload2_bytes, struct index_place *place) ZB_REQUIRES(shard->lock)
+{
+    uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
+    size_t bytes_max = record_bytes_max(shard, record) + payload2_bytes;
+    if (zbud_log_open(shard->pool, bytes_max, &place->log) != ZBUD_OK)
+        return false;
+    size_t header_bytes = record_encode_header(record, log_base(shard, place->log), header);
+    size_t bytes = header_bytes + record->payload_bytes + payload2_bytes;
+    assert(bytes <= bytes_max);
+    void *data;
+    place->number = zbud_log_append(shard->pool, place->log, bytes, record->tag, &data);
+    uint8_t *out = data;
+    memcpy(out, header, header_bytes);
+    memcpy(out + header_bytes, record->payload, record->payload_bytes);
+    if (payload2_bytes > 0)
+        memcpy(out + header_bytes + record->payload_bytes, payload2, payload2_bytes);
+    record->payload = out + header_bytes;
+    record->payload_bytes += payload2_bytes;
+    count_record(shard, record, bytes, true);
+    if (shard_oldest(shard) == UINT64_MAX)
+        shard_note_oldest(shard);
+    return true;
+}
+
+bool shard_append(struct shard *shard, struct record *record, struct index_place *place)
+{
+    return append_parts(shard, record, NULL, 0, place);
+}
+
+static bool kill_bytes(struct shard *shard, struct index_place place, const struct record *record,
+                       bool with_chain) ZB_REQUIRES(shard->lock)
+{
+    size_t bytes;
+    unsigned tag;
+    void *data = zbud_log_record(shard->pool, place.log, place.number, &bytes, &tag);
+    assert(data != NULL);
+    (void)data;
+    count_record(shard, record, bytes, false);
+    if (with_chain && record->first_page != ZBUD_PAGE_NONE)
+        zbud_arena_give_chain(shard->arena, record->first_page);
+    return zbud_log_kill(shard->pool, place.log, place.number);
+}
+
+bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)
+{
+    return kill_bytes(shard, place, record, true);
+}
+
+bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *found)
+{
+    index_remove(shard->index, hash, found->slot);
+    return shard_kill(shard, found->place, &found->record);
+}
+
+bool shard_move(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
+{
+    struct record moved = found->record;
+    struct index_place place;
+    moved.expiry_s = expiry_s;
+    if (!shard_append(shard, &moved, &place))
+        return false;
+    index_slot_set_place(found->slot, place);
+    kill_bytes(shard, found->place, &found->record, false);
+    found->record = moved;
+    found->place = place;
+    return true;
+}
+
+void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
+{
+    size_t live_bytes, dead_bytes;
+    zbud_log_bytes(shard->pool, log, &live_bytes, &dead_bytes);
+    if (dead_bytes >= SQUEEZE_DEAD_MIN && dead_bytes * SQUEEZE_DEAD_PART >= live_bytes + dead_bytes)
+        zbud_log_squeeze(shard->pool, log);
+}
+
+static void remove_and_squeeze(struct shard *shard, uint64_t hash, const struct shard_found *found)
+    ZB_REQUIRES(shard->lock)
+{
+    if (!shard_remove(shard, hash, found))
+        shard_squeeze_due(shard, found->place.log);
+}
+
+/* Finds the key's record, alive or not. */
+static bool find_any(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                     struct shard_found *found) ZB_REQUIRES(shard->lock)
+{
+    uint64_t *slots[INDEX_CANDIDATES_MAX];
+    uint8_t scratch[CACHE_KEY_BYTES_MAX];
+    unsigned count = index_candidates(shard->index, hash, slots);
+    for (unsigned i = 0; i < count; i++) {
+        bool live = shard_record(shard, index_slot_place(slots[i]), found);
+        assert(live);
+        if (!live || found->record.key_bytes != key_bytes)
+            continue;
+        const uint8_t *found_key = record_key(&found->record, scratch);
+        assert(found_key != NULL);
+        if (found_key != NULL && memcmp(found_key, key, key_bytes) == 0) {
+            found->slot = slots[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As find_any(), and clears away what is expired or flushed. */
+static bool find_alive(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                       uint32_t now_s, struct shard_found *found) ZB_REQUIRES(shard->lock)
+{
+    shard_catch_up(shard, now_s);
+    if (!find_any(shard, hash, key, key_bytes, found))
+        return false;
+    if (shard_alive(shard, &found->record, now_s))
+        return true;
+    shard_count_gone(shard, found, now_s);
+    remove_and_squeeze(shard, hash, found);
+    return false;
+}
+
+static void bump(uint64_t *slot)
+{
+    unsigned frequency = index_slot_frequency(slot);
+    if (frequency < INDEX_FREQUENCY_MAX)
+        index_slot_set_frequency(slot, frequency + 1);
+}
+
+static void item_of(const struct shard *shard, const struct record *record, struct cache_item *item)
+{
+    item->key_bytes = record->key_bytes;
+    item->value_bytes = record->value_bytes;
+    item->flags = record->flags;
+    item->expiry_s = record->expiry_s;
+    item->cas = cas_of(shard, record->sequence);
+}
+
+/* The whole entry to @out. */
+static bool read_entry(struct shard *shard, const struct record *record, struct codec *codec,
+                       uint8_t *out)
+{
+    size_t entry_bytes = record->key_bytes + record->value_bytes;
+    if (record->tag & RECORD_TAG_LARGE)
+        return large_read(shard->arena, record, codec, out);
+    if (record->tag & RECORD_TAG_COMPRESSED)
+        return codec_decompress(record->payload, record->payload_bytes, out, entry_bytes);
+    memcpy(out, record->payload, entry_bytes);
+    return true;
+}
+
+/* Whether a candidate is the key's: its entry is then at its place, key in front. A compressed one is
+ * decompressed only once, key and value together. CACHE_NOT_FOUND: it is another's. */
+static enum cache_status read_candidate(struct shard *shard, struct shard_found *found,
+                                        const void *key, struct codec *codec, cache_place_fn *place,
+                                        void *context, struct cache_item *item)
+{
+    struct record *record = &found->record;
+    bool key_stands = (record->tag & RECORD_TAG_LARGE) || !(record->tag & RECORD_TAG_COMPRESSED);
+    if (key_stands && memcmp(record->payload, key, record->key_bytes) != 0)
+        return CACHE_NOT_FOUND;
+    item_of(shard, record, item);
+    uint8_t *value = place(context, item);
+    if (value == NULL)
+        return CACHE_NO_ROOM;
+    uint8_t *entry = value - record->key_bytes;
+    bool sound = read_entry(shard, record, codec, entry);
+    assert(sound);
+    if (!sound || memcmp(entry, key, record->key_bytes) != 0)
+        return CACHE_NOT_FOUND;
+    return CACHE_OK;
+}
+
+/* A new expiry: in place where the record has room for one, else the record is written again. */
+static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
+    ZB_REQUIRES(shard->lock)
+{
+    if (found->record.expiry_s == expiry_s)
+        return true;
+    if (!(found->record.tag & RECORD_TAG_EXTRAS))
+        return shard_move(shard, found, expiry_s);
+    record_set_expiry(found->bytes, found->bytes_count, expiry_s);
+    shard->expiring += (uint64_t)(expiry_s != CACHE_NEVER);
+    shard->expiring -= (uint64_t)(found->record.expiry_s != CACHE_NEVER);
+    found->record.expiry_s = expiry_s;
+    return true;
+}
+
+static enum cache_status get_locked(struct shard *shard, uint64_t hash, const void *key,
+                                    size_t key_bytes, const uint32_t *touch_expiry_s,
+                                    uint32_t now_s, struct codec *codec, cache_place_fn *place,
+                                    void *context, struct cache_item *item) ZB_REQUIRES(shard->lock)
+{
+    uint64_t *slots[INDEX_CANDIDATES_MAX];
+    shard_catch_up(shard, now_s);
+    unsigned count = index_candidates(shard->index, hash, slots);
+    for (unsigned i = 0; i < count; i++) {
+        struct shard_found found = {.slot = slots[i]};
+        bool live = shard_record(shard, index_slot_place(slots[i]), &found);
+        assert(live);
+        if (!live || found.record.key_bytes != key_bytes)
+            continue;
+        enum cache_status status = read_candidate(shard, &found, key, codec, place, context, item);
+        if (status == CACHE_NOT_FOUND)
+            continue;
+        if (status == CACHE_NO_ROOM)
+            return status;
+        if (!shard_alive(shard, &found.record, now_s)) {
+            shard_count_gone(shard, &found, now_s);
+            remove_and_squeeze(shard, hash, &found);
+            return CACHE_NOT_FOUND;
+        }
+        if (touch_expiry_s != NULL && !set_expiry(shard, &found, *touch_expiry_s))
+            return CACHE_NO_MEMORY;
+        item->expiry_s = found.record.expiry_s;
+        bump(found.slot);
+        return CACHE_OK;
+    }
+    return CACHE_NOT_FOUND;
+}
+
+enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                            const uint32_t *touch_expiry_s, uint32_t now_s, struct codec *codec,
+                            cache_place_fn *place, void *context, struct cache_item *item)
+{
+    lock_take(&shard->lock);
+    enum cache_status status =
+        get_locked(shard, hash, key, key_bytes, touch_expiry_s, now_s, codec, place, context, item);
+    lock_give(&shard->lock);
+    return status;
+}
+
+/* Whether the mode lets a put go on. */
+static enum cache_status put_allowed(const struct shard *shard, const struct shard_put *put,
+                                     const struct shard_found *found)
+{
+    switch (put->mode) {
+    case CACHE_SET:
+        return CACHE_OK;
+    case CACHE_ADD:
+        if (found != NULL)
+            bump(found->slot); /* as memcached's add does */
+        return found == NULL ? CACHE_OK : CACHE_NOT_STORED;
+    case CACHE_REPLACE:
+        return found != NULL ? CACHE_OK : CACHE_NOT_STORED;
+    case CACHE_CAS:
+        if (found == NULL)
+            return CACHE_NOT_FOUND;
+        return cas_of(shard, found->record.sequence) == put->cas ? CACHE_OK : CACHE_EXISTS;
+    case CACHE_APPEND:
+    case CACHE_PREPEND:
+        break;
+    }
+    assert(!"append and prepend are made of get and cas by cache.c");
+    return CACHE_NOT_STORED;
+}
+
+static bool put_append(struct shard *shard, const struct shard_put *put,
+                       const struct shard_found *old, struct index_place *place)
+    ZB_REQUIRES(shard->lock)
+{
+    bool keep = put->keep_extras && old != NULL;
+    struct record record = {
+        .key_bytes = put->key_bytes,
+        .value_bytes = put->value_bytes,
+        .sequence = shard->sequence + 1,
+        .flags = keep ? old->record.flags : put->flags,
+        .expiry_s = keep ? old->record.expiry_s : put->expiry_s,
+        .tag = put->tag,
+        .first_page = put->first_page,
+        .stream_bytes = put->stream_bytes,
+        .payload = put->payload,
+        .payload_bytes = put->payload_bytes,
+    };
+    if (!(put->tag & RECORD_TAG_LARGE))
+        return shard_append(shard, &record, place);
+    record.payload = put->key;
+    record.payload_bytes = put->key_bytes;
+    return append_parts(shard, &record, put->payload, put->payload_bytes, place);
+}
+
+/* The new record has no slot: away with it, but its chain stays with the caller. */
+static void put_undo(struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock)
+{
+    struct shard_found fresh;
+    bool live = shard_record(shard, place, &fresh);
+    assert(live);
+    (void)live;
+    kill_bytes(shard, place, &fresh.record, false);
+}
+
+static enum cache_status store_locked(struct shard *shard, uint64_t hash,
+                                      const struct shard_put *put, uint32_t now_s, uint64_t *cas)
+    ZB_REQUIRES(shard->lock)
+{
+    struct shard_found old;
+    bool found = find_alive(shard, hash, put->key, put->key_bytes, now_s, &old);
+    enum cache_status status = put_allowed(shard, put, found ? &old : NULL);
+    if (status != CACHE_OK)
+        return status;
+    struct index_place place;
+    if (!put_append(shard, put, found ? &old : NULL, &place))
+        return CACHE_NO_MEMORY;
+    if (found) {
+        index_slot_set_place(old.slot, place);
+        if (!shard_kill(shard, old.place, &old.record))
+            shard_squeeze_due(shard, old.place.log);
+    } else if (index_insert(shard->index, hash, place) == NULL) {
+        put_undo(shard, place);
+        return CACHE_NO_MEMORY;
+    }
+    shard->sequence++;
+    shard->counters.stored++;
+    if (cas != NULL)
+        *cas = cas_of(shard, shard->sequence);
+    return CACHE_OK;
+}
+
+enum cache_status shard_store(struct shard *shard, uint64_t hash, const struct shard_put *put,
+                              uint32_t now_s, uint64_t *cas)
+{
+    lock_take(&shard->lock);
+    enum cache_status status = store_locked(shard, hash, put, now_s, cas);
+    lock_give(&shard->lock);
+    return status;
+}
+
+enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *key,
+                               size_t key_bytes, uint32_t now_s)
+{
+    struct shard_found found;
+    lock_take(&shard->lock);
+    bool alive = find_alive(shard, hash, key, key_bytes, now_s, &found);
+    if (alive)
+        remove_and_squeeze(shard, hash, &found);
+    lock_give(&shard->lock);
+    return alive ? CACHE_OK : CACHE_NOT_FOUND;
+}
+
+enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                              uint32_t expiry_s, uint32_t now_s)
+{
+    struct shard_found found;
+    enum cache_status status = CACHE_NOT_FOUND;
+    lock_take(&shard->lock);
+    if (find_alive(shard, hash, key, key_bytes, now_s, &found)) {
+        bump(found.slot);
+        status = set_expiry(shard, &found, expiry_s) ? CACHE_OK : CACHE_NO_MEMORY;
+    }
+    lock_give(&shard->lock);
+    return status;
+}
+
+void shard_flush(struct shard *shard, uint32_t at_s, uint32_t now_s)
+{
+    lock_take(&shard->lock);
+    shard->flush_at_s = at_s > 0 ? at_s : 1;
+    shard_catch_up(shard, now_s);
+    lock_give(&shard->lock);
+}

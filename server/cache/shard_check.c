@@ -1,0 +1,105 @@
+/* What a shard can be asked: its figures, and whether its invariants hold. */
+#include "server/cache/large.h"
+#include "server/cache/shard_inside.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void add_counters(struct cache_figures *figures, const struct shard_counters *counters)
+{
+    figures->items_total += counters->stored;
+    figures->pages_reclaimed += counters->reclaimed;
+    figures->evicted += counters->evicted;
+    figures->evicted_unfetched += counters->evicted_unfetched;
+    figures->rescued += counters->rescued;
+    figures->expired += counters->expired;
+    figures->expired_unfetched += counters->expired_unfetched;
+    figures->flushed += counters->flushed;
+    figures->crawler_checked += counters->crawler_checked;
+    figures->crawler_reclaimed += counters->crawler_reclaimed;
+}
+
+void shard_figures(struct shard *shard, struct cache_figures *figures, struct histogram *reclaim_ns)
+{
+    struct zbud_pool_figures pool;
+    lock_take(&shard->lock);
+    zbud_pool_figures(shard->pool, &pool);
+    figures->pages_buddied += pool.pages_buddied;
+    figures->pages_unbuddied += pool.pages_unbuddied;
+    figures->pages_large += shard->large_pages;
+    figures->pages_index += index_pages(shard->index);
+    figures->chunks_used += pool.chunks_used;
+    figures->slack_bytes += pool.slack_bytes;
+    figures->live_bytes += pool.live_bytes;
+    figures->dead_bytes += pool.dead_bytes;
+    figures->items += index_items(shard->index);
+    figures->raw_bytes += shard->raw_bytes;
+    figures->stored_bytes += shard->stored_bytes;
+    figures->index_bytes += index_pages(shard->index) * ZBUD_PAGE_BYTES;
+    figures->squeezed += pool.logs_squeezed - shard->counters.pool_squeezed_start;
+    add_counters(figures, &shard->counters);
+    histogram_merge(reclaim_ns, &shard->reclaim_ns);
+    lock_give(&shard->lock);
+}
+
+void shard_figures_reset(struct shard *shard)
+{
+    struct zbud_pool_figures pool;
+    lock_take(&shard->lock);
+    zbud_pool_figures(shard->pool, &pool);
+    shard->counters = (struct shard_counters){.pool_squeezed_start = pool.logs_squeezed};
+    memset(&shard->reclaim_ns, 0, sizeof(shard->reclaim_ns));
+    lock_give(&shard->lock);
+}
+
+/* The sums of SHARD-2, as the slots give them. */
+struct sums {
+    struct shard *shard;
+    uint64_t slots;
+    uint64_t raw_bytes;
+    uint64_t stored_bytes;
+    uint64_t large_pages;
+    uint64_t expiring;
+};
+
+/* SHARD-1: the slot's record is live, and its key leads back to this very slot. */
+static void check_slot(void *context, const uint64_t *slot)
+{
+    struct sums *sums = context;
+    struct shard *shard = sums->shard;
+    lock_is_held(&shard->lock);
+    struct shard_found found;
+    bool live = shard_record(shard, index_slot_place(slot), &found);
+    assert(live);
+    (void)live;
+    uint64_t hash;
+    assert(shard_slot_of(shard, &found, &hash) == slot);
+    assert(found.record.sequence <= shard->sequence);
+    sums->slots++;
+    sums->raw_bytes += found.record.key_bytes + found.record.value_bytes;
+    sums->stored_bytes += found.bytes_count;
+    if (found.record.tag & RECORD_TAG_LARGE) {
+        sums->large_pages += large_pages(&found.record);
+        sums->stored_bytes += large_pages(&found.record) * ZBUD_PAGE_BYTES;
+    }
+    sums->expiring += found.record.expiry_s != CACHE_NEVER;
+}
+
+void shard_check(struct shard *shard)
+{
+    struct sums sums = {.shard = shard};
+    struct zbud_pool_figures pool;
+    lock_take(&shard->lock);
+    zbud_pool_check(shard->pool);
+    zbud_pool_figures(shard->pool, &pool);
+    index_check(shard->index, check_slot, &sums);
+    assert(sums.slots == index_items(shard->index));
+    if (index_lost(shard->index) == 0) {
+        assert(sums.slots == pool.records);
+        assert(sums.raw_bytes == shard->raw_bytes);
+        assert(sums.stored_bytes == shard->stored_bytes);
+        assert(sums.large_pages == shard->large_pages);
+        assert(sums.expiring == shard->expiring);
+    }
+    lock_give(&shard->lock);
+}

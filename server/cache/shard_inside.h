@@ -1,0 +1,92 @@
+/*
+ * shard_inside.h - a shard's members and the steps its files share.
+ *
+ * shard.c has the calls of a request, shard_evict.c reclaim, shard_expire.c the crawler, shard_check.c
+ * figures and checks. Everything here is under the shard's lock.
+ */
+#ifndef SERVER_CACHE_SHARD_INSIDE_H
+#define SERVER_CACHE_SHARD_INSIDE_H
+
+#include "server/cache/index.h"
+#include "server/cache/record.h"
+#include "server/cache/shard.h"
+#include "zbud/lock.h"
+
+#include <stdatomic.h>
+
+struct shard_counters {
+    uint64_t stored;
+    uint64_t evicted;
+    uint64_t evicted_unfetched;
+    uint64_t rescued;
+    uint64_t expired;
+    uint64_t expired_unfetched;
+    uint64_t flushed;
+    uint64_t reclaimed; /* pages */
+    uint64_t crawler_checked;
+    uint64_t crawler_reclaimed;
+    uint64_t pool_squeezed_start; /* the pool's own count at the last reset */
+};
+
+struct shard {
+    struct zbud_lock lock;
+    struct zbud_arena *arena;
+    struct zbud_pool *pool;
+    struct index *index;
+    unsigned id;
+    unsigned shard_bits;
+    uint64_t seed;
+    uint64_t sequence;
+    uint64_t flush_sequence; /* items up to here are flushed */
+    uint32_t flush_at_s;     /* a flush to come; 0 for none */
+    unsigned sweeps_due;     /* rounds of the crawler until flushed items are surely gone */
+    _Atomic uint64_t oldest; /* written under the lock, read without */
+    uint64_t raw_bytes;
+    uint64_t stored_bytes;
+    uint64_t large_pages;
+    uint64_t expiring; /* live items with an expiry */
+    struct shard_counters counters;
+    struct histogram reclaim_ns;
+};
+
+/* A record, its slot and its bytes. Bytes and record.payload go stale with the next append. */
+struct shard_found {
+    uint64_t *slot;
+    struct index_place place;
+    struct record record;
+    uint8_t *bytes;
+    size_t bytes_count;
+};
+
+/** shard_record() - decode the record at @place; false where its number is dead. */
+bool shard_record(struct shard *shard, struct index_place place, struct shard_found *found)
+    ZB_REQUIRES(shard->lock);
+/** shard_live_records() - how many of a log's numbers are not dead. */
+unsigned shard_live_records(const struct shard *shard, struct zbud_handle log);
+/** shard_slot_of() - a record's slot by way of its key, and its hash; NULL where it has none. */
+uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
+    ZB_REQUIRES(shard->lock);
+/** shard_append() - write a record into an open log; false where no page is free. */
+bool shard_append(struct shard *shard, struct record *record, struct index_place *place)
+    ZB_REQUIRES(shard->lock);
+/** shard_move() - write a record again elsewhere, its slot follows, the old one dies. */
+bool shard_move(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
+    ZB_REQUIRES(shard->lock);
+/** shard_kill() - a record that has no slot any more, or a new place; true where its log went. */
+bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)
+    ZB_REQUIRES(shard->lock);
+/** shard_remove() - slot and record; true where its log went. */
+bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *found)
+    ZB_REQUIRES(shard->lock);
+/** shard_squeeze_due() - squeeze a log in which enough bytes are dead. */
+void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+
+/** shard_alive() - SHARD-4. */
+bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s);
+/** shard_count_gone() - count an item that is not alive as expired or flushed. */
+void shard_count_gone(struct shard *shard, const struct shard_found *found, uint32_t now_s);
+/** shard_catch_up() - carry out a flush whose time has come. */
+void shard_catch_up(struct shard *shard, uint32_t now_s) ZB_REQUIRES(shard->lock);
+void shard_note_oldest(struct shard *shard) ZB_REQUIRES(shard->lock);
+
+#endif
