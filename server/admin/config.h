@@ -13,7 +13,8 @@
  *   refused  somebody who asks for it must not get a server without it: the start stops.
  *
  * A value that is wrong stops the start too, with EX_USAGE (64); an option that nobody knows or that
- * lacks its argument, with 1, as memcached has it. This module only parses: it opens, prints and ends nothing. The caller does.
+ * lacks its argument, with 1, as memcached has it. This module only parses: opening, printing and
+ * ending are the caller's.
  *
  * Threads: none of its own; after config_parse() a struct config is plain data.
  * Source: memcached 1.6.45 memcached.c (options and their checks), probed on Debian's 1.6.18.

@@ -1,0 +1,667 @@
+#include "server/admin/stats.h"
+
+#include "server/admin/config.h"
+#include "server/budget.h"
+#include "server/cache/cache.h"
+#include "server/clock.h"
+#include "server/counters.h"
+#include "server/limits.h"
+#include "server/version.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* A zbud page and its chunks, as "stats slabs" shows them. */
+#define PAGE_BYTES     4096u
+#define PAGE_CHUNKS    63u
+#define CHUNK_BYTES    64u
+/* Descriptors a worker has for itself: its event base's and its wake-up's. */
+#define FDS_PER_THREAD 2u
+
+struct stats {
+    struct stats_setup setup;
+    stats_conns_fn *conns;
+    void *conns_context;
+    pthread_mutex_t lock;              /* guards baseline */
+    uint64_t baseline[COUNTERS_COUNT]; /* where the counters stood at the last reset */
+};
+
+/* Everything a section's rows are made from, taken at once. */
+struct snapshot {
+    const struct stats_setup *setup;
+    struct cache_figures cache;
+    struct budget_figures budget;
+    struct rusage usage;
+    uint64_t ever[COUNTERS_COUNT];
+    uint64_t counted[COUNTERS_COUNT]; /* since the last reset */
+    uint32_t now_s;
+};
+
+typedef uint64_t number_fn(const struct snapshot *snapshot);
+typedef void text_fn(const struct snapshot *snapshot, char *out, size_t out_bytes);
+typedef bool shown_fn(const struct config *config);
+
+/* Where a row's value comes from: the first of these that is set; 0 where none is. */
+struct row {
+    const char *name;
+    text_fn *text;
+    number_fn *number;
+    size_t figure;   /* offset in struct cache_figures, plus 1 */
+    size_t counter;  /* enum counter, plus 1 */
+    shown_fn *shown; /* NULL: always */
+};
+
+#define ZERO(row_name)     \
+    {                      \
+        .name = (row_name) \
+    }
+#define TEXT(row_name, function)               \
+    {                                          \
+        .name = (row_name), .text = (function) \
+    }
+#define NUMBER(row_name, function)               \
+    {                                            \
+        .name = (row_name), .number = (function) \
+    }
+#define COUNTER(row_name, which)                   \
+    {                                              \
+        .name = (row_name), .counter = (which) + 1 \
+    }
+#define FIGURE(row_name, member)                                                 \
+    {                                                                            \
+        .name = (row_name), .figure = offsetof(struct cache_figures, member) + 1 \
+    }
+#define ZERO_IF(row_name, condition)             \
+    {                                            \
+        .name = (row_name), .shown = (condition) \
+    }
+#define COUNTER_IF(row_name, which, condition)                           \
+    {                                                                    \
+        .name = (row_name), .counter = (which) + 1, .shown = (condition) \
+    }
+
+#define ROWS_COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* ---- values that need a sentence of code ---- */
+
+static uint64_t get_pid(const struct snapshot *snapshot)
+{
+    (void)snapshot;
+    return (uint64_t)getpid();
+}
+
+static uint64_t get_uptime(const struct snapshot *snapshot)
+{
+    return snapshot->now_s - snapshot->setup->clock->started_s;
+}
+
+static uint64_t get_time(const struct snapshot *snapshot)
+{
+    return snapshot->now_s;
+}
+
+static uint64_t get_pointer_bits(const struct snapshot *snapshot)
+{
+    (void)snapshot;
+    return 8 * sizeof(void *);
+}
+
+static uint64_t get_conns_max(const struct snapshot *snapshot)
+{
+    return snapshot->setup->config->conns_max;
+}
+
+static uint64_t get_conns_now(const struct snapshot *snapshot)
+{
+    const uint64_t opened = snapshot->ever[COUNTER_CONNS_OPENED];
+    const uint64_t closed = snapshot->ever[COUNTER_CONNS_CLOSED];
+    return opened > closed ? opened - closed : 0;
+}
+
+static uint64_t get_threads(const struct snapshot *snapshot)
+{
+    return snapshot->setup->config->threads;
+}
+
+static uint64_t get_input_bytes(const struct snapshot *snapshot)
+{
+    return get_threads(snapshot) * LIMITS_INPUT_BYTES;
+}
+
+static uint64_t get_output_bytes(const struct snapshot *snapshot)
+{
+    return get_threads(snapshot) * LIMITS_OUTPUT_BYTES;
+}
+
+static uint64_t get_reserved_fds(const struct snapshot *snapshot)
+{
+    return get_threads(snapshot) * FDS_PER_THREAD;
+}
+
+static uint64_t get_accepting(const struct snapshot *snapshot)
+{
+    return get_conns_now(snapshot) < get_conns_max(snapshot) ||
+           snapshot->setup->config->maxconns_fast;
+}
+
+static uint64_t get_hash_power(const struct snapshot *snapshot)
+{
+    uint64_t power = 0;
+    while (power < 63 && (UINT64_C(2) << power) <= snapshot->cache.index_slots) {
+        power++;
+    }
+    return power;
+}
+
+static uint64_t get_malloc_fails(const struct snapshot *snapshot)
+{
+    return snapshot->counted[COUNTER_INPUT_REFUSED] + snapshot->counted[COUNTER_OUTPUT_REFUSED];
+}
+
+static uint64_t get_chunk_bytes(const struct snapshot *snapshot)
+{
+    (void)snapshot;
+    return CHUNK_BYTES;
+}
+
+static uint64_t get_page_chunks(const struct snapshot *snapshot)
+{
+    (void)snapshot;
+    return PAGE_CHUNKS;
+}
+
+static uint64_t get_chunks(const struct snapshot *snapshot)
+{
+    return snapshot->cache.chunks_used + snapshot->cache.slack_bytes / CHUNK_BYTES;
+}
+
+static uint64_t get_slack_chunks(const struct snapshot *snapshot)
+{
+    return snapshot->cache.slack_bytes / CHUNK_BYTES;
+}
+
+static uint64_t get_classes(const struct snapshot *snapshot)
+{
+    return snapshot->cache.items > 0;
+}
+
+static uint64_t get_pages_bytes(const struct snapshot *snapshot)
+{
+    return snapshot->cache.pages_used * PAGE_BYTES;
+}
+
+static uint64_t get_pages_total(const struct snapshot *snapshot)
+{
+    return snapshot->cache.pages_used + snapshot->cache.pages_free;
+}
+
+static uint64_t get_chunks_used_bytes(const struct snapshot *snapshot)
+{
+    return snapshot->cache.chunks_used * CHUNK_BYTES;
+}
+
+static uint64_t get_conns_held(const struct snapshot *snapshot)
+{
+    return snapshot->budget.held_bytes;
+}
+
+static uint64_t get_conns_charged(const struct snapshot *snapshot)
+{
+    return snapshot->budget.charged_bytes;
+}
+
+static uint64_t get_conns_share(const struct snapshot *snapshot)
+{
+    return snapshot->budget.share_bytes;
+}
+
+static uint64_t ns_to_us(uint64_t ns)
+{
+    return (ns + 999) / 1000;
+}
+
+static uint64_t get_reclaim_us_p50(const struct snapshot *snapshot)
+{
+    return ns_to_us(snapshot->cache.reclaim_ns_p50);
+}
+
+static uint64_t get_reclaim_us_p99(const struct snapshot *snapshot)
+{
+    return ns_to_us(snapshot->cache.reclaim_ns_p99);
+}
+
+static uint64_t get_reclaim_us_max(const struct snapshot *snapshot)
+{
+    return ns_to_us(snapshot->cache.reclaim_ns_max);
+}
+
+static void put_version(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    (void)snapshot;
+    (void)snprintf(out, out_bytes, "%s", VERSION_MEMCACHED);
+}
+
+static void put_own_version(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    (void)snapshot;
+    (void)snprintf(out, out_bytes, "%s-%s", CONFIG_PROGRAM, CONFIG_PROGRAM_VERSION);
+}
+
+static void put_event_version(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    (void)snprintf(out, out_bytes, "%s", snapshot->setup->event_version);
+}
+
+static void put_time(struct timeval time, char *out, size_t out_bytes)
+{
+    (void)snprintf(out, out_bytes, "%ld.%06ld", (long)time.tv_sec, (long)time.tv_usec);
+}
+
+static void put_rusage_user(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    put_time(snapshot->usage.ru_utime, out, out_bytes);
+}
+
+static void put_rusage_system(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    put_time(snapshot->usage.ru_stime, out, out_bytes);
+}
+
+static void put_none(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    (void)snapshot;
+    (void)snprintf(out, out_bytes, "none");
+}
+
+/* Two decimals, cut off: what is shown is never better than what is. 0.00 for an empty cache. */
+static void put_ratio(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    const uint64_t stored = snapshot->cache.stored_bytes;
+    const double ratio = stored > 0 ? (double)snapshot->cache.raw_bytes / (double)stored : 0;
+    const uint64_t hundredths = (uint64_t)(ratio * 100);
+
+    (void)snprintf(out, out_bytes, "%" PRIu64 ".%02" PRIu64, hundredths / 100, hundredths % 100);
+}
+
+static void put_sizes_status(const struct snapshot *snapshot, char *out, size_t out_bytes)
+{
+    (void)snapshot;
+    (void)snprintf(out, out_bytes, "disabled");
+}
+
+static bool if_maxconns_fast(const struct config *config)
+{
+    return config->maxconns_fast;
+}
+
+static bool if_idle_timeout(const struct config *config)
+{
+    return config->idle_timeout_s > 0;
+}
+
+static bool if_slab_reassign(const struct config *config)
+{
+    return config->inert.slab_reassign;
+}
+
+static bool if_crawler(const struct config *config)
+{
+    return config->inert.lru_crawler;
+}
+
+static bool if_maintainer(const struct config *config)
+{
+    return config->inert.lru_maintainer;
+}
+
+/* ---- the sections ---- */
+
+/* memcached 1.6.45's, name by name. */
+static const struct row general_rows[] = {
+    NUMBER("pid", get_pid),
+    NUMBER("uptime", get_uptime),
+    NUMBER("time", get_time),
+    TEXT("version", put_version),
+    TEXT("libevent", put_event_version),
+    NUMBER("pointer_size", get_pointer_bits),
+    TEXT("rusage_user", put_rusage_user),
+    TEXT("rusage_system", put_rusage_system),
+    NUMBER("max_connections", get_conns_max),
+    NUMBER("curr_connections", get_conns_now),
+    COUNTER("total_connections", COUNTER_CONNS_OPENED),
+    COUNTER_IF("rejected_connections", COUNTER_CONNS_REJECTED, if_maxconns_fast),
+    NUMBER("connection_structures", get_conns_now),
+    COUNTER("response_obj_oom", COUNTER_OUTPUT_REFUSED),
+    NUMBER("response_obj_count", get_threads),
+    NUMBER("response_obj_bytes", get_output_bytes),
+    NUMBER("read_buf_count", get_threads),
+    NUMBER("read_buf_bytes", get_input_bytes),
+    ZERO("read_buf_bytes_free"),
+    COUNTER("read_buf_oom", COUNTER_INPUT_REFUSED),
+    NUMBER("reserved_fds", get_reserved_fds),
+    COUNTER("cmd_get", COUNTER_CMD_GET),
+    COUNTER("cmd_set", COUNTER_CMD_SET),
+    COUNTER("cmd_flush", COUNTER_CMD_FLUSH),
+    COUNTER("cmd_touch", COUNTER_CMD_TOUCH),
+    ZERO("cmd_meta"),
+    COUNTER("get_hits", COUNTER_GET_HITS),
+    COUNTER("get_misses", COUNTER_GET_MISSES),
+    FIGURE("get_expired", expired),
+    FIGURE("get_flushed", flushed),
+    COUNTER("delete_misses", COUNTER_DELETE_MISSES),
+    COUNTER("delete_hits", COUNTER_DELETE_HITS),
+    COUNTER("incr_misses", COUNTER_INCR_MISSES),
+    COUNTER("incr_hits", COUNTER_INCR_HITS),
+    COUNTER("decr_misses", COUNTER_DECR_MISSES),
+    COUNTER("decr_hits", COUNTER_DECR_HITS),
+    COUNTER("cas_misses", COUNTER_CAS_MISSES),
+    COUNTER("cas_hits", COUNTER_CAS_HITS),
+    COUNTER("cas_badval", COUNTER_CAS_BADVAL),
+    COUNTER("touch_hits", COUNTER_TOUCH_HITS),
+    COUNTER("touch_misses", COUNTER_TOUCH_MISSES),
+    COUNTER("store_too_large", COUNTER_STORE_TOO_LARGE),
+    COUNTER("store_no_memory", COUNTER_STORE_NO_MEMORY),
+    ZERO("auth_cmds"),
+    ZERO("auth_errors"),
+    COUNTER_IF("idle_kicks", COUNTER_IDLE_KICKS, if_idle_timeout),
+    COUNTER("bytes_read", COUNTER_BYTES_READ),
+    COUNTER("bytes_written", COUNTER_BYTES_WRITTEN),
+    FIGURE("limit_maxbytes", memory_bytes),
+    NUMBER("accepting_conns", get_accepting),
+    COUNTER("listen_disabled_num", COUNTER_ACCEPT_PAUSES),
+    COUNTER("time_in_listen_disabled_us", COUNTER_ACCEPT_PAUSED_US),
+    NUMBER("threads", get_threads),
+    COUNTER("conn_yields", COUNTER_CONN_YIELDS),
+    NUMBER("hash_power_level", get_hash_power),
+    FIGURE("hash_bytes", index_bytes),
+    ZERO("hash_is_expanding"),
+    ZERO_IF("slab_reassign_rescues", if_slab_reassign),
+    ZERO_IF("slab_reassign_chunk_rescues", if_slab_reassign),
+    ZERO_IF("slab_reassign_inline_reclaim", if_slab_reassign),
+    ZERO_IF("slab_reassign_busy_items", if_slab_reassign),
+    ZERO_IF("slab_reassign_busy_deletes", if_slab_reassign),
+    ZERO_IF("slab_reassign_busy_nomem", if_slab_reassign),
+    {.name = "slab_reassign_last_busy_status", .text = put_none, .shown = if_slab_reassign},
+    ZERO_IF("slab_reassign_running", if_slab_reassign),
+    ZERO_IF("slabs_moved", if_slab_reassign),
+    ZERO_IF("lru_crawler_running", if_crawler),
+    ZERO_IF("lru_crawler_starts", if_crawler),
+    ZERO_IF("lru_maintainer_juggles", if_maintainer),
+    NUMBER("malloc_fails", get_malloc_fails),
+    ZERO("log_worker_dropped"),
+    ZERO("log_worker_written"),
+    ZERO("log_watcher_skipped"),
+    ZERO("log_watcher_sent"),
+    ZERO("log_watchers"),
+    ZERO("unexpected_napi_ids"),
+    ZERO("round_robin_fallback"),
+    FIGURE("bytes", stored_bytes),
+    FIGURE("curr_items", items),
+    FIGURE("total_items", items_total),
+    ZERO("slab_global_page_pool"),
+    FIGURE("expired_unfetched", expired_unfetched),
+    FIGURE("evicted_unfetched", evicted_unfetched),
+    ZERO_IF("evicted_active", if_maintainer),
+    FIGURE("evictions", evicted),
+    FIGURE("reclaimed", expired),
+    FIGURE("crawler_reclaimed", crawler_reclaimed),
+    FIGURE("crawler_items_checked", crawler_checked),
+    ZERO("lrutail_reflocked"),
+    ZERO_IF("moves_to_cold", if_maintainer),
+    ZERO_IF("moves_to_warm", if_maintainer),
+    ZERO_IF("moves_within_lru", if_maintainer),
+    ZERO_IF("direct_reclaims", if_maintainer),
+    ZERO_IF("lru_bumps_dropped", if_maintainer),
+};
+
+/* All items are of one class, number 1: there are none here, but tools look for one. */
+static const struct row items_rows[] = {
+    FIGURE("items:1:number", items),
+    ZERO("items:1:number_hot"),
+    ZERO("items:1:number_warm"),
+    FIGURE("items:1:number_cold", items),
+    ZERO("items:1:age_hot"),
+    ZERO("items:1:age_warm"),
+    ZERO("items:1:age"),
+    FIGURE("items:1:mem_requested", stored_bytes),
+    FIGURE("items:1:evicted", evicted),
+    ZERO("items:1:evicted_nonzero"),
+    ZERO("items:1:evicted_time"),
+    COUNTER("items:1:outofmemory", COUNTER_STORE_NO_MEMORY),
+    ZERO("items:1:tailrepairs"),
+    FIGURE("items:1:reclaimed", expired),
+    FIGURE("items:1:expired_unfetched", expired_unfetched),
+    FIGURE("items:1:evicted_unfetched", evicted_unfetched),
+    ZERO("items:1:evicted_active"),
+    FIGURE("items:1:crawler_reclaimed", crawler_reclaimed),
+    FIGURE("items:1:crawler_items_checked", crawler_checked),
+    ZERO("items:1:lrutail_reflocked"),
+    ZERO("items:1:moves_to_cold"),
+    ZERO("items:1:moves_to_warm"),
+    ZERO("items:1:moves_within_lru"),
+    ZERO("items:1:direct_reclaims"),
+    ZERO("items:1:hits_to_hot"),
+    ZERO("items:1:hits_to_warm"),
+    COUNTER("items:1:hits_to_cold", COUNTER_GET_HITS),
+    ZERO("items:1:hits_to_temp"),
+};
+
+static const struct row slabs_class_rows[] = {
+    NUMBER("1:chunk_size", get_chunk_bytes),
+    NUMBER("1:chunks_per_page", get_page_chunks),
+    FIGURE("1:total_pages", pages_used),
+    NUMBER("1:total_chunks", get_chunks),
+    FIGURE("1:used_chunks", chunks_used),
+    NUMBER("1:free_chunks", get_slack_chunks),
+    ZERO("1:free_chunks_end"),
+    COUNTER("1:get_hits", COUNTER_GET_HITS),
+    COUNTER("1:cmd_set", COUNTER_CMD_SET),
+    COUNTER("1:delete_hits", COUNTER_DELETE_HITS),
+    COUNTER("1:incr_hits", COUNTER_INCR_HITS),
+    COUNTER("1:decr_hits", COUNTER_DECR_HITS),
+    COUNTER("1:cas_hits", COUNTER_CAS_HITS),
+    COUNTER("1:cas_badval", COUNTER_CAS_BADVAL),
+    COUNTER("1:touch_hits", COUNTER_TOUCH_HITS),
+};
+
+static const struct row slabs_rows[] = {
+    NUMBER("active_slabs", get_classes),
+    NUMBER("total_malloced", get_pages_bytes),
+};
+
+static const struct row sizes_rows[] = {
+    TEXT("sizes_status", put_sizes_status),
+};
+
+static const struct row zbud_rows[] = {
+    TEXT("server", put_own_version),
+    FIGURE("memory_limit_bytes", memory_bytes),
+    FIGURE("memory_resident_bytes", resident_bytes),
+    FIGURE("memory_charged_bytes", charged_bytes),
+    NUMBER("connections_held_bytes", get_conns_held),
+    NUMBER("connections_charged_bytes", get_conns_charged),
+    NUMBER("connections_limit_bytes", get_conns_share),
+    FIGURE("pages_max", pages_max),
+    NUMBER("pages_total", get_pages_total),
+    FIGURE("pages_free", pages_free),
+    FIGURE("pages_buddied", pages_buddied),
+    FIGURE("pages_unbuddied", pages_unbuddied),
+    FIGURE("pages_large", pages_large),
+    FIGURE("pages_index", pages_index),
+    FIGURE("chunks_used", chunks_used),
+    NUMBER("bytes_used", get_chunks_used_bytes),
+    FIGURE("slack_bytes", slack_bytes),
+    FIGURE("live_bytes", live_bytes),
+    FIGURE("dead_bytes", dead_bytes),
+    FIGURE("records", items),
+    FIGURE("raw_bytes", raw_bytes),
+    FIGURE("stored_bytes", stored_bytes),
+    TEXT("compression_ratio", put_ratio),
+    FIGURE("index_bytes", index_bytes),
+    FIGURE("index_slots", index_slots),
+    FIGURE("pages_reclaimed", pages_reclaimed),
+    FIGURE("records_evicted", evicted),
+    FIGURE("records_rescued", rescued),
+    FIGURE("records_expired", expired),
+    FIGURE("records_flushed", flushed),
+    FIGURE("logs_squeezed", squeezed),
+    FIGURE("crawler_checked", crawler_checked),
+    FIGURE("crawler_reclaimed", crawler_reclaimed),
+    NUMBER("reclaim_us_p50", get_reclaim_us_p50),
+    NUMBER("reclaim_us_p99", get_reclaim_us_p99),
+    NUMBER("reclaim_us_max", get_reclaim_us_max),
+};
+
+/* ---- the machinery ---- */
+
+static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *snapshot)
+{
+    snapshot->setup = &stats->setup;
+    snapshot->now_s = now_s;
+    cache_figures(stats->setup.cache, &snapshot->cache);
+    budget_figures(stats->setup.budget, &snapshot->budget);
+    const int failed = getrusage(RUSAGE_SELF, &snapshot->usage);
+    assert(!failed);
+
+    pthread_mutex_lock(&stats->lock);
+    for (unsigned i = 0; i < COUNTERS_COUNT; i++) {
+        snapshot->ever[i] = counters_sum(stats->setup.counters, (enum counter)i);
+        snapshot->counted[i] = snapshot->ever[i] - stats->baseline[i];
+    }
+    pthread_mutex_unlock(&stats->lock);
+}
+
+static uint64_t read_figure(const struct cache_figures *figures, size_t offset)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)figures + offset, sizeof(value));
+    return value;
+}
+
+static uint64_t row_number(const struct row *row, const struct snapshot *snapshot)
+{
+    if (row->number != NULL) {
+        return row->number(snapshot);
+    }
+    if (row->figure > 0) {
+        return read_figure(&snapshot->cache, row->figure - 1);
+    }
+    return row->counter > 0 ? snapshot->counted[row->counter - 1] : 0;
+}
+
+static bool emit_rows(const struct row *rows, size_t rows_count, const struct snapshot *snapshot,
+                      stats_emit_fn *emit, void *context)
+{
+    char value[STATS_VALUE_BYTES_MAX];
+
+    for (size_t i = 0; i < rows_count; i++) {
+        const struct row *row = &rows[i];
+        if (row->shown != NULL && !row->shown(snapshot->setup->config)) {
+            continue;
+        }
+        if (row->text != NULL) {
+            row->text(snapshot, value, sizeof(value));
+        } else {
+            (void)snprintf(value, sizeof(value), "%" PRIu64, row_number(row, snapshot));
+        }
+        if (!emit(context, row->name, value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* config_settings() cannot be stopped; what comes after a line that had no room is dropped. */
+struct settings_emit {
+    stats_emit_fn *emit;
+    void *context;
+    bool ok;
+};
+
+static void emit_setting(void *context, const char *name, const char *value)
+{
+    struct settings_emit *settings = context;
+    if (settings->ok) {
+        settings->ok = settings->emit(settings->context, name, value);
+    }
+}
+
+static bool emit_settings(const struct config *config, stats_emit_fn *emit, void *context)
+{
+    struct settings_emit settings = {emit, context, true};
+    config_settings(config, emit_setting, &settings);
+    return settings.ok;
+}
+
+bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
+                stats_emit_fn *emit, void *context)
+{
+    struct snapshot snapshot;
+
+#define EMIT(rows) emit_rows(rows, ROWS_COUNT(rows), &snapshot, emit, context)
+    take_snapshot(stats, now_s, &snapshot);
+    switch (section) {
+    case STATS_GENERAL:
+        return EMIT(general_rows);
+    case STATS_SETTINGS:
+        return emit_settings(stats->setup.config, emit, context);
+    case STATS_ITEMS:
+        return snapshot.cache.items == 0 || EMIT(items_rows);
+    case STATS_SLABS:
+        return (snapshot.cache.items == 0 || EMIT(slabs_class_rows)) && EMIT(slabs_rows);
+    case STATS_SIZES:
+        return EMIT(sizes_rows);
+    case STATS_CONNS:
+        return stats->conns == NULL || stats->conns(stats->conns_context, now_s, emit, context);
+    case STATS_ZBUD:
+        return EMIT(zbud_rows);
+    case STATS_EXTSTORE:
+    case STATS_SECTIONS_COUNT:
+        break;
+    }
+#undef EMIT
+    return true;
+}
+
+struct stats *stats_new(const struct stats_setup *setup)
+{
+    struct stats *stats = calloc(1, sizeof(*stats));
+
+    if (stats == NULL) {
+        return NULL;
+    }
+    stats->setup = *setup;
+    pthread_mutex_init(&stats->lock, NULL);
+    return stats;
+}
+
+void stats_free(struct stats *stats)
+{
+    if (stats == NULL) {
+        return;
+    }
+    pthread_mutex_destroy(&stats->lock);
+    free(stats);
+}
+
+void stats_set_conns(struct stats *stats, stats_conns_fn *conns, void *context)
+{
+    stats->conns = conns;
+    stats->conns_context = context;
+}
+
+void stats_reset(struct stats *stats)
+{
+    pthread_mutex_lock(&stats->lock);
+    for (unsigned i = 0; i < COUNTERS_COUNT; i++) {
+        stats->baseline[i] = counters_sum(stats->setup.counters, (enum counter)i);
+    }
+    pthread_mutex_unlock(&stats->lock);
+    cache_figures_reset(stats->setup.cache);
+}

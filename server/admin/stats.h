@@ -1,0 +1,78 @@
+/*
+ * stats.h - what the server says about itself, a section at a time.
+ *
+ *   counters --.
+ *   cache    --+--> snapshot --> the section's table, row by row --> emit(name, value)
+ *   config   --'
+ *
+ * Each section is a table: a row's name, where its value comes from, and whether it is shown. The
+ * names of memcached's sections are memcached's, in memcached's order; what has no meaning here is 0.
+ * The section "zbud" is our own, each name saying what it counts.
+ *
+ * Invariants:
+ *   STATS-1  a section has the same names in the same order at every call with the same configuration,
+ *            but for "conns" (a connection each) and "items", "slabs" (only while there are items).
+ *   STATS-2  zbud: pages_total = pages_free + pages_buddied + pages_unbuddied + pages_large +
+ *            pages_index, whenever nobody is storing meanwhile.
+ *   STATS-3  nothing but stats_reset() changes anything.
+ *
+ * Threads: any number, once stats_set_conns() was called; one lock inside, held for copies only.
+ */
+#ifndef SERVER_ADMIN_STATS_H
+#define SERVER_ADMIN_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct budget;
+struct cache;
+struct clock;
+struct config;
+struct counters_all;
+struct stats;
+
+#define STATS_VALUE_BYTES_MAX 4096u /* of any value, its NUL included */
+
+enum stats_section {
+    STATS_GENERAL,
+    STATS_SETTINGS,
+    STATS_ITEMS,
+    STATS_SLABS,
+    STATS_SIZES,
+    STATS_CONNS,
+    STATS_EXTSTORE,
+    STATS_ZBUD,
+    STATS_SECTIONS_COUNT
+};
+
+/* All borrowed, for as long as the struct stats lives. */
+struct stats_setup {
+    const struct config *config;
+    const struct clock *clock;
+    const struct counters_all *counters;
+    const char *event_version; /* of the event library */
+    struct cache *cache;
+    struct budget *budget;
+};
+
+/** stats_emit_fn - takes a line; both strings are borrowed. False: no room, stop. */
+typedef bool stats_emit_fn(void *context, const char *name, const char *value);
+
+/** stats_conns_fn - emits the lines of "stats conns"; false as soon as @emit says so. */
+typedef bool stats_conns_fn(void *context, uint32_t now_s, stats_emit_fn *emit, void *emit_context);
+
+/** stats_new() - NULL where there is no memory. */
+struct stats *stats_new(const struct stats_setup *setup);
+void stats_free(struct stats *stats);
+/** stats_set_conns() - who knows the connections. Before the threads that serve start. */
+void stats_set_conns(struct stats *stats, stats_conns_fn *conns, void *context);
+
+/** stats_emit() - every line of a section. Returns false where @emit did. */
+bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
+                stats_emit_fn *emit, void *context) __attribute__((warn_unused_result));
+
+/** stats_reset() - counters start at 0 again; what is a level (items, bytes, connections) stays. */
+void stats_reset(struct stats *stats);
+
+#endif
