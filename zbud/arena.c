@@ -314,7 +314,7 @@ enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, u
                 zbud_arena_give_chain(arena, head);
             return ZBUD_NO_PAGE;
         }
-        arena->links[page] = LINK_IN_USE | (head == ZBUD_PAGE_NONE ? LINK_NONE : head);
+        zbud_arena_link(arena, page, head);
         head = page;
     }
     *first = head;
@@ -332,6 +332,7 @@ void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first)
 void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next)
 {
     assert(page < arena->pages_max && (arena->links[page] & LINK_IN_USE) != 0);
+    assert(next == ZBUD_PAGE_NONE || next < arena->pages_max);
     arena->links[page] = LINK_IN_USE | (next == ZBUD_PAGE_NONE ? LINK_NONE : next);
 }
 

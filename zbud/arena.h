@@ -82,7 +82,6 @@ enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, u
 void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first);
 /** zbud_arena_next() - the page after @page in its chain. Only the chain's owner may ask. */
 uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page);
-
 /** zbud_arena_link() - let @next follow @page, both taken by the caller; ZBUD_PAGE_NONE ends a chain. */
 void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next);
 

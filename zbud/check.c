@@ -11,6 +11,7 @@ struct sums {
     uint64_t live_bytes;
     uint64_t dead_bytes;
     uint64_t pages_listed;
+    uint64_t pages_unvisited;
     unsigned open_logs;
 };
 
@@ -153,6 +154,7 @@ static void check_order(const struct zbud_pool *pool, struct sums *sums)
 {
     uint32_t before = ZBUD_PAGE_NONE;
     uint64_t age = 0, pages = 0;
+    bool ahead = false; /* of the walk */
 
     for (uint32_t number = pool->oldest; number != ZBUD_PAGE_NONE;) {
         const struct page_header *page = pool_page(pool, number);
@@ -163,6 +165,11 @@ static void check_order(const struct zbud_pool *pool, struct sums *sums)
         pages++;
         assert(pages <= zbud_pool_pages(pool));
         add_page(sums, page);
+        ahead = ahead || number == pool->walk_next;
+        if ((page->marks & PAGE_MARK_WALKED) != pool->walk_mark) {
+            assert(ahead); /* POOL-4 */
+            sums->pages_unvisited++;
+        }
         age = page->age;
         before = number;
         number = page->newer;
@@ -209,7 +216,7 @@ static void check_slots(const struct zbud_pool *pool, unsigned open_logs)
 
 void zbud_pool_check(const struct zbud_pool *pool)
 {
-    struct sums sums = {{0}, 0, 0, 0, 0, 0, 0};
+    struct sums sums = {{0}, 0, 0, 0, 0, 0, 0, 0};
 
     check_order(pool, &sums);
     check_lists(pool, sums.pages_listed);
@@ -218,6 +225,7 @@ void zbud_pool_check(const struct zbud_pool *pool)
      * no list and would be missing, so the check is for between operations. */
     for (unsigned buddies = 0; buddies < 3; buddies++)
         assert(sums.pages_by_buddies[buddies] == pool->pages_by_buddies[buddies]);
+    assert(sums.pages_unvisited == pool->walk_unvisited);
     assert(sums.chunks_used == pool->chunks_used);
     assert(sums.records == pool->records);
     assert(sums.live_bytes == pool->live_bytes);

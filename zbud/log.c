@@ -75,7 +75,7 @@ static enum zbud_status open_new(struct zbud_pool *pool, size_t bytes, struct op
 
     if (pool_place(pool, page_log_chunks(bytes, 1), &place) != ZBUD_OK)
         return ZBUD_NO_PAGE;
-    place.page->logs |= (uint8_t)(1u << place.end);
+    place.page->marks |= (uint8_t)PAGE_MARK_LOG(place.end);
     place.page->buddies[place.end] = (struct page_buddy){0};
     pool_resize(pool, place.page, place.end, page_log_chunks(0, 0));
     place.page->state = PAGE_OPEN;

@@ -78,12 +78,15 @@ struct page_header {
     uint32_t list_after;
     struct page_buddy buddies[2];
     uint8_t chunks[2];
-    uint8_t logs;      /* bit n: buddy n is a log */
+    uint8_t marks;     /* PAGE_MARK_ */
     uint8_t state;     /* enum page_state */
     uint8_t listed;    /* the unbuddied list it is in; 0: in none */
     uint8_t open_slot; /* PAGE_OPEN: which of the pool's open logs */
     uint16_t pool;     /* number of the pool that owns the page; 0: none */
 };
+
+#define PAGE_MARK_LOG(end) (1u << (end)) /* the buddy at that end is a log */
+#define PAGE_MARK_WALKED   4u            /* which of two values: see POOL-4 */
 
 static_assert(sizeof(struct page_header) == ZBUD_CHUNK_BYTES, "the header is the first chunk");
 static_assert(ZBUD_PAGE_CHUNKS * ZBUD_CHUNK_BYTES == ZBUD_PAGE_BYTES, "64 chunks are a page");
@@ -113,7 +116,7 @@ static inline unsigned page_buddies(const struct page_header *page)
 
 static inline bool page_is_log(const struct page_header *page, enum page_end end)
 {
-    return (page->logs >> end & 1u) != 0;
+    return (page->marks & PAGE_MARK_LOG(end)) != 0;
 }
 
 /** page_buddy() - the lowest byte of a buddy. */

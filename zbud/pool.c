@@ -35,6 +35,19 @@ static void use_remove(struct zbud_pool *pool, struct page_header *page, uint32_
         pool->walk_next = page->newer;
 }
 
+static bool is_unvisited(const struct zbud_pool *pool, const struct page_header *page)
+{
+    return (page->marks & PAGE_MARK_WALKED) != pool->walk_mark;
+}
+
+/* The page leaves the order for good, not for its other end; a walk waits for it no longer. */
+static void use_leave(struct zbud_pool *pool, struct page_header *page, uint32_t number)
+{
+    use_remove(pool, page, number);
+    if (is_unvisited(pool, page))
+        pool->walk_unvisited--;
+}
+
 void pool_use(struct zbud_pool *pool, struct page_header *page, uint32_t number)
 {
     if (page->state == PAGE_RECLAIMED)
@@ -114,6 +127,7 @@ static enum zbud_status take_page(struct zbud_pool *pool, struct place *place)
     place->page = pool_page(pool, number);
     place->end = PAGE_FIRST;
     page_start(place->page, pool->number);
+    place->page->marks = pool->walk_mark; /* a walk under way need not come here */
     pool->pages_by_buddies[0]++;
     use_append(pool, place->page, number);
     return ZBUD_OK;
@@ -156,7 +170,7 @@ static void forget_buddy(struct zbud_pool *pool, struct place place)
     }
     POISON_FREE(page_buddy(page, place.end), (size_t)page->chunks[place.end] * ZBUD_CHUNK_BYTES);
     *buddy = (struct page_buddy){0};
-    page->logs &= (uint8_t) ~(1u << place.end);
+    page->marks &= (uint8_t)~PAGE_MARK_LOG(place.end);
     pool_resize(pool, page, place.end, 0);
 }
 
@@ -178,7 +192,7 @@ bool pool_free(struct zbud_pool *pool, struct place place)
         return false; /* zbud_reclaim() gives the page away itself */
     pool_relist(pool, page, place.number);
     if (page_buddies(page) == 0) {
-        use_remove(pool, page, place.number);
+        use_leave(pool, page, place.number);
         give_page(pool, page, place.number);
         return true;
     }
@@ -291,6 +305,7 @@ enum zbud_status zbud_reclaim(struct zbud_pool *pool, zbud_evict_fn *evict, void
     uint32_t number = reclaim_next(pool);
     struct page_header *page;
 
+    assert(!pool->reclaiming);
     if (number == ZBUD_PAGE_NONE)
         return ZBUD_NO_PAGE;
     pool->pages_reclaimed++;
@@ -298,10 +313,12 @@ enum zbud_status zbud_reclaim(struct zbud_pool *pool, zbud_evict_fn *evict, void
     if (page->state == PAGE_OPEN && pool_close_log(pool, &pool->open[page->open_slot]))
         return ZBUD_OK; /* an empty log was all it held */
     unlist(pool, page);
-    use_remove(pool, page, number);
+    use_leave(pool, page, number);
     page->state = PAGE_RECLAIMED;
+    pool->reclaiming = true;
     evict_buddy(pool, number, PAGE_FIRST, evict, owner);
     evict_buddy(pool, number, PAGE_LAST, evict, owner);
+    pool->reclaiming = false;
     give_page(pool, page, number);
     return ZBUD_OK;
 }
@@ -328,30 +345,36 @@ static void visit_buddy(struct zbud_pool *pool, uint32_t number, enum page_end e
     visit(owner, handle_pack(number, end));
 }
 
+/* Every page of the pool loses its mark at once, by changing what the mark looks like. */
+static void begin_round(struct zbud_pool *pool)
+{
+    pool->walk_mark ^= PAGE_MARK_WALKED;
+    pool->walk_unvisited = zbud_pool_pages(pool);
+    pool->walk_next = pool->oldest;
+}
+
 bool zbud_walk(struct zbud_pool *pool, size_t pages_max, zbud_visit_fn *visit, void *owner)
 {
-    assert(!pool->walking);
+    assert(!pool->walking && !pool->reclaiming);
     pool->walking = true;
-    if (pool->walk_visits == 0) {
-        pool->walk_next = pool->oldest;
-        pool->walk_visits = 2 * (uint64_t)zbud_pool_pages(pool);
-    }
-    for (size_t i = 0; i < pages_max; i++) {
-        uint32_t number = pool->walk_next;
+    if (pool->walk_unvisited == 0)
+        begin_round(pool);
+    for (size_t i = 0; i < pages_max && pool->walk_unvisited != 0; i++) {
+        uint32_t number = pool->walk_next; /* POOL-4: it is one */
+        struct page_header *page = pool_page(pool, number);
 
-        if (number == ZBUD_PAGE_NONE || pool->walk_visits == 0)
-            break;
-        pool->walk_visits--;
-        pool->walk_next = pool_page(pool, number)->newer;
+        pool->walk_next = page->newer;
+        if (!is_unvisited(pool, page))
+            continue;
+        page->marks ^= PAGE_MARK_WALKED;
+        pool->walk_unvisited--;
         pool->walk_page = number;
         visit_buddy(pool, number, PAGE_FIRST, visit, owner);
         visit_buddy(pool, number, PAGE_LAST, visit, owner);
         pool->walk_page = ZBUD_PAGE_NONE;
     }
-    if (pool->walk_next == ZBUD_PAGE_NONE)
-        pool->walk_visits = 0;
     pool->walking = false;
-    return pool->walk_visits == 0;
+    return pool->walk_unvisited == 0;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */

@@ -46,10 +46,12 @@ struct zbud_pool {
     struct zbud_handle granted; /* by zbud_log_open(), for the next zbud_log_append() */
     size_t granted_bytes;
 
-    bool walking;         /* inside zbud_walk(): it does not nest */
-    uint32_t walk_next;   /* the page the walk will visit next */
-    uint32_t walk_page;   /* the page being visited, PAGE_NONE once it has left the pool */
-    uint64_t walk_visits; /* left in this round; 0: no round under way */
+    bool walking;            /* inside zbud_walk(): it does not nest */
+    bool reclaiming;         /* inside zbud_reclaim() */
+    uint8_t walk_mark;       /* pages that carry it have been visited in this round */
+    uint32_t walk_next;      /* the page the walk comes to next */
+    uint32_t walk_page;      /* the page being visited, PAGE_NONE once it has left the pool */
+    uint64_t walk_unvisited; /* pages still to be visited; 0: no round under way */
 
     uint64_t pages_by_buddies[3];
     uint64_t chunks_used;
