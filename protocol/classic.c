@@ -296,7 +296,6 @@ enum protocol_line protocol_classic_line(struct protocol_slice line, struct prot
         return PROTOCOL_LINE_UNKNOWN;
     }
     parsed->request = (struct protocol_request){.verb = command->verb};
-    parsed->swallow = 0;
     if (command->shape == SHAPE_REST) {
         const struct protocol_slice rest = {line.data + word.bytes, line.bytes - word.bytes};
         arguments.rest = protocol_token_trim(rest);

@@ -21,7 +21,8 @@
 /**
  * protocol_classic_line() - read one command line.
  * @line:   without its \n or \r\n.
- * @parsed: request (all of it), or error and swallow; used and wanted are left as they were.
+ * @parsed: request is set whole; error where the line is refused, and swallow where its data block
+ *          is to be dropped. The rest is left as it was.
  */
 enum protocol_line protocol_classic_line(struct protocol_slice line, struct protocol_parsed *parsed)
     __attribute__((warn_unused_result));

@@ -15,7 +15,7 @@ enum protocol_line {
     PROTOCOL_LINE_UNKNOWN, /* the command word is not one of this family; nothing was set */
     PROTOCOL_LINE_REQUEST, /* request is whole */
     PROTOCOL_LINE_STORAGE, /* request.value.bytes is what the line announces; a data block follows */
-    PROTOCOL_LINE_ERROR,   /* error and swallow are set */
+    PROTOCOL_LINE_ERROR,   /* error is set, and swallow where a data block follows */
 };
 
 #endif

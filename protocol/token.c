@@ -1,15 +1,14 @@
 #include "protocol/token.h"
 
+#include <endian.h>
 #include <string.h>
 
-/* Eight bytes as a number, the first one lowest; compilers make one load of it. */
+/* Eight bytes as a number, the first one lowest. */
 static uint64_t load8(const uint8_t *bytes)
 {
-    uint64_t word = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        word |= (uint64_t)bytes[i] << (8 * i);
-    }
-    return word;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return le64toh(word);
 }
 
 /* The first space at or after @at, or @end. Tokens are short: most are found in the first step,
@@ -35,6 +34,9 @@ static uint8_t *find_space(uint8_t *at, uint8_t *end)
 
 bool protocol_token_next(struct protocol_slice *line, struct protocol_slice *token)
 {
+    if (line->bytes == 0) {
+        return false; /* data may be NULL here */
+    }
     uint8_t *at = line->data;
     uint8_t *const end = at + line->bytes;
 

@@ -243,7 +243,7 @@ static void made_test(void **state)
     struct sample sample;
     char text[PARSE_CHECK_TEXT_BYTES];
 
-    for (unsigned i = 0; i < 4000; i++) {
+    for (unsigned i = 0; i < 10000; i++) {
         make_sample(&sample, &seed);
         parse_check_text(sample.bytes, sample.count, VALUE_BYTES_MAX, text);
         assert_string_equal(text, sample.answer);
@@ -294,7 +294,7 @@ static void pieces_test(void **state)
 {
     uint64_t seed = *(const uint64_t *)*state;
     enum {
-        ROUNDS = 40,
+        ROUNDS = 100,
         REQUESTS = 40
     };
     struct sample *samples = malloc(REQUESTS * sizeof(*samples));
@@ -371,7 +371,7 @@ static void mutated_test(void **state)
     uint64_t seed = *(const uint64_t *)*state;
     struct sample sample;
 
-    for (unsigned i = 0; i < 6000; i++) {
+    for (unsigned i = 0; i < 20000; i++) {
         make_sample(&sample, &seed);
         for (size_t changes = 1 + random_below(&seed, 4); changes > 0; changes--) {
             /* Mostly in the line, where the meaning is. */
@@ -401,7 +401,7 @@ static void noise_test(void **state)
     uint64_t seed = *(const uint64_t *)*state;
     static const char words[] = "get set cas 0 1 9 noreply \r\n\n k";
 
-    for (unsigned i = 0; i < 10000; i++) {
+    for (unsigned i = 0; i < 30000; i++) {
         uint8_t bytes[300];
         const size_t count = 1 + random_below(&seed, sizeof(bytes));
         const bool any = one_in(&seed, 2);

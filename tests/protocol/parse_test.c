@@ -343,7 +343,8 @@ static void expect(const uint8_t *bytes, size_t count, const char *answer)
 static void long_line_test(void **state)
 {
     (void)state;
-    static const char *const starts[] = {"foo ", "set ", "gat 1 ", "mg ", " get ", "getx", "get"};
+    static const char *const starts[] = {"foo ",  "set ", "gat 1 ", "mg ",
+                                         " get ", "getx", "getsx",  "get"};
 
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
         uint8_t *line = long_line(starts[i], 2049);

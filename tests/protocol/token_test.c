@@ -131,6 +131,8 @@ static void next_key_test(void **state)
     assert_false(protocol_next_key(&keys, &key));
     assert_int_equal(keys.bytes, 0);
     assert_false(protocol_next_key(&keys, &key));
+    keys = (struct protocol_slice){NULL, 0};
+    assert_false(protocol_next_key(&keys, &key));
     free(line.data);
 }
 
