@@ -212,9 +212,10 @@ static enum protocol_line read_argument(const struct arguments *arguments,
 #define WORD(verb, text, ...) HEAD(__VA_ARGS__), text, sizeof(text) - 1, PROTOCOL_##verb
 #define ANY                   PROTOCOL_TOKENS_MAX
 
-/* The commands, those most often sent first. Of SHAPE_TOKENS: with fewer than tokens_min the line is
- * bad, with more than tokens_max it is an ERROR (memcached ignores the surplus of most commands), and
- * the last token may be noreply from index noreply_from on, as a key may have that name too. */
+/* The commands, those most often sent first. Of SHAPE_TOKENS: with fewer than tokens_min the line
+ * is bad, with more than tokens_max it is an ERROR (memcached ignores the surplus of most
+ * commands), and the last token may be noreply from index noreply_from on, as a key may have that
+ * name too. */
 static const struct command commands[] = {
     {WORD(GET, "get", 'g', 'e', 't', 0, 0, 0, 0, 0), SHAPE_REST, 0, 0, 0, read_get},
     {WORD(SET, "set", 's', 'e', 't', 0, 0, 0, 0, 0), SHAPE_TOKENS, 5, ANY, 5, read_storage},

@@ -1,7 +1,7 @@
 /*
  * line.h - what a command line said, between parse and the families of commands.
  *
- *   parse.c  finds the line  -->  classic.c (and others)  reads it  -->  parse.c  takes the data block
+ *   parse.c finds the line --> classic.c (or another) reads it --> parse.c takes the data block
  *
  * A family reads one line and never looks beyond it; data blocks are the same for all of them and
  * are parse.c's.
@@ -14,7 +14,7 @@
 enum protocol_line {
     PROTOCOL_LINE_UNKNOWN, /* the command word is not one of this family; nothing was set */
     PROTOCOL_LINE_REQUEST, /* request is whole */
-    PROTOCOL_LINE_STORAGE, /* request.value.bytes is what the line announces; a data block follows */
+    PROTOCOL_LINE_STORAGE, /* request.value.bytes is set; a data block of that size follows */
     PROTOCOL_LINE_ERROR,   /* error is set, and swallow where a data block follows */
 };
 

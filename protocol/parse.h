@@ -13,8 +13,8 @@
  *
  * A call reads from the first byte again: what came before is looked through for the line's end, no
  * more. MORE with wanted 0 says that there is none among the bytes given. A caller with a long get
- * line coming in small pieces may therefore keep quiet until one with a '\n' has come, or until more
- * than PROTOCOL_GET_LINE_BYTES_MAX bytes lie there.
+ * line coming in small pieces may therefore keep quiet until one with a '\n' has come, or until
+ * more than PROTOCOL_GET_LINE_BYTES_MAX bytes lie there.
  *
  * Threads: none; a pure function of its inputs.
  * Source: memcached doc/protocol.txt, and the behaviour probed on memcached 1.6.45 and 1.6.18; the
@@ -28,7 +28,7 @@
 #define PROTOCOL_KEY_BYTES_MAX      250u
 #define PROTOCOL_LINE_BYTES_MAX     2048u /* before the \n of a line other than get, gets */
 #define PROTOCOL_GET_LINE_BYTES_MAX (4u << 20)
-#define PROTOCOL_TOKENS_MAX         24u /* of a line, the command word included; more are not seen */
+#define PROTOCOL_TOKENS_MAX         24u /* of a line, its word included; more are not seen */
 
 enum protocol_result {
     PROTOCOL_MORE,
@@ -50,8 +50,8 @@ struct protocol_parsed {
 
 /**
  * protocol_parse() - look for one request at the start of @bytes.
- * @bytes, @count:   what has come, at least one byte. Not changed, but slices into it are handed out
- *                   that the caller may write to.
+ * @bytes, @count:   what has come, at least one byte. Not changed, but slices of it are handed
+ *                   out that the caller may write to.
  * @value_bytes_max: larger values are refused as too_large before their bytes are waited for.
  * @parsed:          the fields that belong to the answer are set.
  */

@@ -1,4 +1,4 @@
-/* reply_test.c - replies, byte for byte as printf() would write them, in exactly the room they need. */
+/* reply_test.c - replies, byte for byte as printf() writes them, in exactly the room they need. */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
 #include <setjmp.h>
