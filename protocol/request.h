@@ -53,7 +53,7 @@ struct protocol_request {
     enum protocol_verb verb;
     bool noreply;
     /* Storage only: the value is over the limit. value is empty, its bytes are swallowed by the
-     * parser's caller (struct protocol_parsed), and the verb decides what becomes of the old one. */
+     * parser's caller (struct protocol_parsed), and the verb decides what becomes of the old. */
     bool too_large;
     struct protocol_slice key;   /* of commands with one key */
     struct protocol_slice keys;  /* get, gets, gat, gats: the keys as sent, each already checked;
