@@ -449,7 +449,7 @@ enum cache_status cache_store(struct cache_worker *worker, const struct cache_st
     uint64_t hash = hash_key(store->entry, store->key_bytes, worker->cache->config.seed);
     enum cache_status status = store_entry(worker, hash, store, false, now_s, cas);
     if (store->mode == CACHE_SET && (status == CACHE_TOO_LARGE || status == CACHE_NO_MEMORY))
-        (void)cache_delete(worker, store->entry, store->key_bytes, now_s);
+        shard_delete(shard_of(worker->cache, hash), hash, store->entry, store->key_bytes, now_s);
     return status;
 }
 

@@ -402,10 +402,11 @@ static enum cache_status put_allowed(const struct shard *shard, const struct sha
         return cas_of(shard, found->record.sequence) == put->cas ? CACHE_OK : CACHE_EXISTS;
     case CACHE_APPEND:
     case CACHE_PREPEND:
-        break;
+    default:
+        /* cache.c makes these of a get and a cas. */
+        assert(put->mode != CACHE_APPEND && put->mode != CACHE_PREPEND);
+        return CACHE_NOT_STORED;
     }
-    assert(!"append and prepend are made of get and cas by cache.c");
-    return CACHE_NOT_STORED;
 }
 
 static bool put_append(struct shard *shard, const struct shard_put *put,

@@ -58,8 +58,7 @@ enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key,
 enum cache_status shard_store(struct shard *shard, uint64_t hash, const struct shard_put *put,
                               uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
 enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *key,
-                               size_t key_bytes, uint32_t now_s)
-    __attribute__((warn_unused_result));
+                               size_t key_bytes, uint32_t now_s);
 enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
                               uint32_t expiry_s, uint32_t now_s)
     __attribute__((warn_unused_result));
