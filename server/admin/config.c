@@ -75,7 +75,7 @@ static enum config_status fail_range(struct parser *parser, const struct option_
 
 /* ---- numbers ---- */
 
-/* A whole string of digits of base 8 or 10, with '-' before it where @negative; no blanks, no '+'. */
+/* A whole string of digits of base 8 or 10, '-' before it where @negative; no blank, no '+'. */
 static bool parse_digits(const char *text, bool negative, int base, int64_t *value)
 {
     char *end;

@@ -4,17 +4,17 @@
  *   argv --config_parse()--> struct config --config_settings()--> the lines of "stats settings"
  *                       \--> struct config_report: the error, or the warnings
  *
- * Every option of memcached's command line is accepted, short, long, and below -o. Each stands once,
- * in the table of option.c, with its kind:
+ * Every option of memcached's command line is accepted, short, long, and below -o. Each stands
+ * once, in the table of option.c, with its kind:
  *
  *   taken    it does here what it does in memcached;
- *   inert    it tunes something this server does not have (slab classes, segmented LRU, flash). It is
- *            checked, shown again by "stats settings", has no effect, and one warning says so;
+ *   inert    it tunes something this server does not have (slab classes, segmented LRU, flash). It
+ *            is checked, shown again by "stats settings", has no effect, and one warning says so;
  *   refused  somebody who asks for it must not get a server without it: the start stops.
  *
- * A value that is wrong stops the start too, with EX_USAGE (64); an option that nobody knows or that
- * lacks its argument, with 1, as memcached has it. This module only parses: opening, printing and
- * ending are the caller's.
+ * A value that is wrong stops the start too, with EX_USAGE (64); an option that nobody knows or
+ * that lacks its argument, with 1, as memcached has it. This module only parses: opening, printing
+ * and ending are the caller's.
  *
  * Threads: none of its own; after config_parse() a struct config is plain data.
  * Source: memcached 1.6.45 memcached.c (options and their checks), probed on Debian's 1.6.18.
@@ -143,7 +143,7 @@ struct config_report {
 enum config_status config_parse(int argc, char *const argv[], bool as_root, struct config *config,
                                 struct config_report *report) __attribute__((warn_unused_result));
 
-/** config_setting_fn - takes one line of "stats settings"; both strings are borrowed for the call. */
+/** config_setting_fn - takes one line of "stats settings"; both strings are borrowed. */
 typedef void config_setting_fn(void *context, const char *name, const char *value);
 
 /** config_settings() - every setting, in memcached's order and format. */

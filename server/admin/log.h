@@ -11,8 +11,8 @@
  * disk five lines. Levels from LOG_COMMANDS on were asked for to see everything, and are not held
  * back.
  *
- * A line is one write(2) of at most LOG_LINE_BYTES_MAX bytes. Bytes that are not printable ASCII are
- * written as \xNN: a key cannot forge a line or drive a terminal.
+ * A line is one write(2) of at most LOG_LINE_BYTES_MAX bytes. Bytes that are not printable ASCII
+ * are written as \xNN: a key cannot forge a line or drive a terminal.
  *
  * Threads: all calls from any thread; a lock is held over the write, so lines do not mix.
  */

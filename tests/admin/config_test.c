@@ -1,6 +1,6 @@
 /*
- * config_test.c - the command line: every row of the table, every range at both ends, what memcached
- * answers to wrong ones, and command lines made at random.
+ * config_test.c - the command line: every row of the table, every range at both ends, what
+ * memcached answers to wrong ones, and command lines made at random.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */

@@ -1,5 +1,5 @@
 /*
- * log_test.c - lines, levels, what is held back and when it is said, with a clock of the test's own.
+ * log_test.c - lines, levels, what is held back and when it is said, with the test's own clock.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
