@@ -53,19 +53,20 @@ static struct open_log *open_fitting(struct zbud_pool *pool, size_t bytes)
     return best;
 }
 
-/* A free slot, or else the one whose log has the least room. */
+/* A free slot, or else the one whose log was appended to longest ago: where all records are of like
+ * size, the log with the least room would be the same again and again, and the others' room wasted. */
 static struct open_log *open_replaceable(struct zbud_pool *pool)
 {
-    struct open_log *least = &pool->open[0];
+    struct open_log *idlest = &pool->open[0];
 
     for (unsigned i = 0; i < ZBUD_LOGS_OPEN; i++) {
         struct open_log *slot = &pool->open[i];
         if (slot->log.bits == 0)
             return slot;
-        if (slot->room_bytes < least->room_bytes)
-            least = slot;
+        if (slot->appended < idlest->appended)
+            idlest = slot;
     }
-    return least;
+    return idlest;
 }
 
 /* A new log for @bytes takes the place of the slot's log. On failure nothing has changed. */
@@ -172,6 +173,7 @@ unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t 
     pool_resize(pool, place.page, place.end,
                 page_log_chunks(buddy->used_bytes + bytes, number + 1u));
     *data = write_record(place, bytes, tag);
+    slot->appended = ++pool->appended;
     pool->records++;
     pool->live_bytes += bytes;
     pool_use(pool, place.page, place.number);

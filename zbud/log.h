@@ -32,8 +32,8 @@
  * zbud_log_open() - an open log with room for one more record of up to @bytes_max bytes.
  *
  * Best fit among the open logs; else a new log is opened where zbud_alloc() would put @bytes_max, and
- * the open log with the least room is closed for it. A record of ZBUD_RECORD_ALONE_CHUNKS or more
- * gets a log for itself. No record's bytes move.
+ * the open log that was appended to longest ago is closed for it. A record of
+ * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move.
  *
  * Errors: ZBUD_BAD_SIZE, ZBUD_TOO_LARGE (over ZBUD_RECORD_BYTES_MAX), ZBUD_NO_PAGE; nothing changed.
  */

@@ -29,6 +29,7 @@
 struct open_log {
     struct zbud_handle log; /* bits 0: the slot is free */
     size_t room_bytes;      /* = page_log_room(), kept here so that a search touches no page */
+    uint64_t appended;      /* the pool's count at its last append */
 };
 
 struct zbud_pool {
@@ -45,6 +46,7 @@ struct zbud_pool {
     struct open_log open[OPEN_SLOTS];
     struct zbud_handle granted; /* by zbud_log_open(), for the next zbud_log_append() */
     size_t granted_bytes;
+    uint64_t appended; /* records ever */
 
     bool walking;            /* inside zbud_walk(): it does not nest */
     bool reclaiming;         /* inside zbud_reclaim() */
