@@ -1,0 +1,624 @@
+#include "server/command.h"
+
+#include "protocol/parse.h"
+#include "server/admin/config.h"
+#include "server/admin/log.h"
+#include "server/admin/stats.h"
+#include "server/budget.h"
+#include "server/cache/cache.h"
+#include "server/counters.h"
+#include "server/limits.h"
+#include "server/version.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define END_BYTES              5u /* "END\r\n" */
+#define EXPTIME_RELATIVE_S_MAX (60 * 60 * 24 * 30)
+#define VERBOSITY_MAX          2u
+#define MEMLIMIT_MB_MIN        8u
+#define MEMLIMIT_MB_MAX        1000000000u
+
+static_assert(PROTOCOL_KEY_BYTES_MAX == CACHE_KEY_BYTES_MAX, "what may be asked for may be stored");
+
+struct command {
+    struct command_shared shared;
+    struct cache_worker *worker;
+    struct counters *counters;
+};
+
+/* One call of command_execute(). */
+struct call {
+    struct command *command;
+    const struct row *row;
+    struct protocol_request *request;
+    struct protocol_reply *reply;
+    size_t room_bytes;
+    uint32_t now_s;
+};
+
+typedef enum command_outcome execute_fn(struct call *call);
+
+struct row {
+    execute_fn *execute;
+    const char *refused; /* what a request that there is no memory for is answered */
+    bool with_cas;       /* get: the cas is shown */
+    bool touches;        /* get: the expiry is set */
+    bool increments;     /* incr */
+    enum cache_mode mode;
+    enum counter hits, misses;
+};
+
+static void count(const struct call *call, enum counter counter)
+{
+    counters_add(call->command->counters, counter, 1);
+}
+
+/* command_execute() has seen to it that any line has room. */
+static enum command_outcome answer(const struct call *call, const char *line)
+{
+    if (!call->request->noreply) {
+        const bool written = protocol_reply_line(call->reply, line);
+        assert(written);
+    }
+    return COMMAND_DONE;
+}
+
+static enum command_outcome needs_room(struct call *call, size_t bytes)
+{
+    call->room_bytes = bytes > PROTOCOL_REPLY_BYTES_MAX ? bytes : PROTOCOL_REPLY_BYTES_MAX;
+    return COMMAND_NEEDS_ROOM;
+}
+
+/* A point on the cache's clock from what a client sends: 0 never, up to 30 days from now, beyond that
+ * unix time, and gone at once where that is past or the number negative. "At once" is second 0, as
+ * another thread's clock may stand a moment behind. */
+static uint32_t expiry_from(int64_t exptime, uint32_t now_s)
+{
+    if (exptime == 0) {
+        return CACHE_NEVER;
+    }
+    if (exptime > 0 && exptime <= EXPTIME_RELATIVE_S_MAX) {
+        return now_s + (uint32_t)exptime;
+    }
+    if (exptime <= (int64_t)now_s) {
+        return 0;
+    }
+    return exptime < (int64_t)CACHE_NEVER ? (uint32_t)exptime : CACHE_NEVER - 1;
+}
+
+/* ---- get, gets, gat, gats ---- */
+
+struct place {
+    const struct protocol_reply *reply;
+    size_t need_bytes; /* of the block last asked for, and END behind it */
+    bool with_cas;
+    bool cas_enabled;
+};
+
+static uint64_t shown_cas(const struct place *place, const struct cache_item *item)
+{
+    return place->cas_enabled ? item->cas : 0;
+}
+
+static size_t header_bytes(const struct place *place, const struct cache_item *item)
+{
+    const uint64_t cas = shown_cas(place, item);
+    return protocol_value_header_bytes(item->key_bytes, item->flags, item->value_bytes,
+                                       place->with_cas ? &cas : NULL);
+}
+
+static uint8_t *place_value(void *context, const struct cache_item *item)
+{
+    struct place *place = context;
+    const size_t header = header_bytes(place, item);
+
+    place->need_bytes = header + item->value_bytes + 2 + END_BYTES;
+    if (protocol_reply_room(place->reply) < place->need_bytes) {
+        return NULL;
+    }
+    return place->reply->data + place->reply->used + header;
+}
+
+/* The value is in its place already: the header goes before it, over the key that was scratch. */
+static void finish_value(const struct place *place, struct protocol_reply *reply,
+                         struct protocol_slice key, const struct cache_item *item)
+{
+    const uint64_t cas = shown_cas(place, item);
+    uint8_t *at = reply->data + reply->used;
+
+    at += protocol_value_header(at, key.data, key.bytes, item->flags, item->value_bytes,
+                                place->with_cas ? &cas : NULL);
+    at += item->value_bytes;
+    memcpy(at, "\r\n", 2);
+    reply->used = (size_t)(at + 2 - reply->data);
+}
+
+static void count_get(const struct call *call, bool hit)
+{
+    count(call, call->row->touches ? COUNTER_CMD_TOUCH : COUNTER_CMD_GET);
+    count(call, hit ? call->row->hits : call->row->misses);
+}
+
+static enum command_outcome get_one(struct call *call, struct protocol_slice key)
+{
+    const uint32_t expiry_s =
+        call->row->touches ? expiry_from(call->request->exptime, call->now_s) : 0;
+    struct place place = {
+        .reply = call->reply,
+        .with_cas = call->row->with_cas,
+        .cas_enabled = call->command->shared.config->cas_enabled,
+    };
+    struct cache_item item;
+
+    const enum cache_status status =
+        cache_get(call->command->worker, key.data, key.bytes, call->row->touches ? &expiry_s : NULL,
+                  call->now_s, place_value, &place, &item);
+    if (status == CACHE_NO_ROOM) {
+        return needs_room(call, place.need_bytes);
+    }
+    if (status == CACHE_OK) {
+        finish_value(&place, call->reply, key, &item);
+    }
+    count_get(call, status == CACHE_OK);
+    return COMMAND_DONE;
+}
+
+static enum command_outcome execute_get(struct call *call)
+{
+    struct protocol_slice left = call->request->keys;
+    struct protocol_slice key;
+
+    while (protocol_next_key(&left, &key)) {
+        const enum command_outcome outcome = get_one(call, key);
+        if (outcome != COMMAND_DONE) {
+            return outcome;
+        }
+        call->request->keys = left;
+    }
+    const bool written = protocol_reply_room(call->reply) >= END_BYTES;
+    assert(written); /* each block left room for it, and there is room for a line without one */
+    return answer(call, "END");
+}
+
+/* ---- set, add, replace, append, prepend, cas ---- */
+
+static void count_store(const struct call *call, enum cache_status status)
+{
+    if (status == CACHE_TOO_LARGE) {
+        count(call, COUNTER_STORE_TOO_LARGE);
+        return;
+    }
+    if (status == CACHE_NO_MEMORY) {
+        count(call, COUNTER_STORE_NO_MEMORY);
+        return;
+    }
+    count(call, COUNTER_CMD_SET);
+    if (call->row->mode != CACHE_CAS) {
+        return;
+    }
+    if (status == CACHE_OK) {
+        count(call, COUNTER_CAS_HITS);
+    } else if (status == CACHE_EXISTS) {
+        count(call, COUNTER_CAS_BADVAL);
+    } else if (status == CACHE_NOT_FOUND) {
+        count(call, COUNTER_CAS_MISSES);
+    }
+}
+
+static const char *store_line(enum cache_status status)
+{
+    switch (status) {
+    case CACHE_OK:
+        return "STORED";
+    case CACHE_EXISTS:
+        return "EXISTS";
+    case CACHE_NOT_FOUND:
+        return "NOT_FOUND";
+    case CACHE_NOT_STORED:
+        return "NOT_STORED";
+    case CACHE_TOO_LARGE:
+        return "SERVER_ERROR object too large for cache";
+    case CACHE_NO_MEMORY:
+    case CACHE_NOT_NUMBER:
+    case CACHE_NO_ROOM:
+        break;
+    }
+    return "SERVER_ERROR out of memory storing object";
+}
+
+/* A set that could not be carried out must not leave a value that the client takes for replaced. */
+static void remove_old(const struct call *call)
+{
+    const struct protocol_slice key = call->request->key;
+
+    if (call->request->verb == PROTOCOL_SET) {
+        const enum cache_status ignored =
+            cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
+        (void)ignored; /* there may have been none */
+    }
+}
+
+static enum command_outcome execute_store(struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    const struct protocol_slice key = request->key;
+
+    if (request->too_large) {
+        remove_old(call);
+        count_store(call, CACHE_TOO_LARGE);
+        return answer(call, store_line(CACHE_TOO_LARGE));
+    }
+    /* From here on the command line is gone: the key stands on it, right before the value. */
+    uint8_t *const entry = request->value.data - key.bytes;
+    memmove(entry, key.data, key.bytes);
+    const struct cache_store store = {
+        .entry = entry,
+        .key_bytes = key.bytes,
+        .value_bytes = request->value.bytes,
+        .mode = call->row->mode,
+        .flags = request->flags,
+        .expiry_s = expiry_from(request->exptime, call->now_s),
+        .cas = request->cas_unique,
+    };
+    const enum cache_status status = cache_store(call->command->worker, &store, call->now_s, NULL);
+    count_store(call, status);
+    return answer(call, store_line(status));
+}
+
+/* ---- delete, touch, incr, decr ---- */
+
+static enum command_outcome execute_delete(struct call *call)
+{
+    const struct protocol_slice key = call->request->key;
+    const enum cache_status status =
+        cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
+
+    count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    return answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
+}
+
+static enum command_outcome execute_touch(struct call *call)
+{
+    const struct protocol_slice key = call->request->key;
+    const uint32_t expiry_s = expiry_from(call->request->exptime, call->now_s);
+    const enum cache_status status =
+        cache_touch(call->command->worker, key.data, key.bytes, expiry_s, call->now_s);
+
+    count(call, COUNTER_CMD_TOUCH);
+    count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    if (status == CACHE_NO_MEMORY) {
+        return answer(call, "SERVER_ERROR out of memory");
+    }
+    return answer(call, status == CACHE_OK ? "TOUCHED" : "NOT_FOUND");
+}
+
+static enum command_outcome execute_arith(struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    uint64_t value = 0;
+    const enum cache_status status =
+        cache_arith(call->command->worker, request->key.data, request->key.bytes,
+                    call->row->increments, request->delta, call->now_s, &value);
+
+    switch (status) {
+    case CACHE_OK:
+        count(call, call->row->hits);
+        if (!request->noreply) {
+            const bool written = protocol_reply_number(call->reply, value);
+            assert(written);
+        }
+        return COMMAND_DONE;
+    case CACHE_NOT_FOUND:
+        count(call, call->row->misses);
+        return answer(call, "NOT_FOUND");
+    case CACHE_NOT_NUMBER:
+        return answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+    case CACHE_EXISTS:
+    case CACHE_NOT_STORED:
+    case CACHE_TOO_LARGE:
+    case CACHE_NO_MEMORY:
+    case CACHE_NO_ROOM:
+        break;
+    }
+    return answer(call, "SERVER_ERROR out of memory");
+}
+
+/* ---- administration ---- */
+
+static enum command_outcome execute_flush_all(struct call *call)
+{
+    const struct command_shared *shared = &call->command->shared;
+    const int64_t delay = call->request->exptime;
+
+    if (!shared->config->flush_enabled) {
+        return answer(call, "CLIENT_ERROR flush_all not allowed");
+    }
+    const uint32_t at_s = delay > 0 ? expiry_from(delay, call->now_s) : call->now_s;
+    cache_flush_all(shared->cache, at_s, call->now_s);
+    count(call, COUNTER_CMD_FLUSH);
+    return answer(call, "OK");
+}
+
+static enum command_outcome execute_version(struct call *call)
+{
+    return answer(call, "VERSION " VERSION_MEMCACHED);
+}
+
+static enum command_outcome execute_verbosity(struct call *call)
+{
+    const uint64_t level = call->request->delta;
+
+    log_set_verbosity(call->command->shared.log,
+                      (unsigned)(level < VERBOSITY_MAX ? level : VERBOSITY_MAX));
+    return answer(call, "OK");
+}
+
+static enum command_outcome execute_quit(struct call *call)
+{
+    (void)call;
+    return COMMAND_CLOSE;
+}
+
+static bool slice_is(struct protocol_slice slice, const char *word)
+{
+    return slice.bytes == strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
+}
+
+static enum command_outcome execute_shutdown(struct call *call)
+{
+    if (!call->command->shared.config->shutdown_enabled) {
+        return answer(call, "SERVER_ERROR: shutdown not enabled");
+    }
+    if (call->request->argument.bytes == 0) {
+        return COMMAND_SHUTDOWN;
+    }
+    if (slice_is(call->request->argument, "graceful")) {
+        return COMMAND_SHUTDOWN_GRACEFUL;
+    }
+    return answer(call, "CLIENT_ERROR invalid shutdown mode");
+}
+
+static enum command_outcome execute_memlimit(struct call *call)
+{
+    const struct command_shared *shared = &call->command->shared;
+    const uint64_t megabytes = call->request->delta;
+
+    if (megabytes < MEMLIMIT_MB_MIN) {
+        return answer(call, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+    }
+    if (megabytes > MEMLIMIT_MB_MAX) {
+        return answer(call, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+    }
+    const size_t memory_bytes = (size_t)megabytes << 20;
+    if (cache_set_memory(shared->cache, memory_bytes) != CACHE_OK) {
+        return answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+    }
+    budget_set_memory(shared->budget, memory_bytes);
+    return answer(call, "OK");
+}
+
+/* ---- stats ---- */
+
+struct stats_word {
+    const char *word;
+    bool by_prefix; /* any beginning of the word will do, as in memcached */
+    enum stats_section section;
+};
+
+/* Searched in this order, which decides what a prefix means. */
+static const struct stats_word stats_words[] = {
+    {"settings", true, STATS_SETTINGS}, {"conns", true, STATS_CONNS},
+    {"extstore", true, STATS_EXTSTORE}, {"items", false, STATS_ITEMS},
+    {"slabs", false, STATS_SLABS},      {"sizes", false, STATS_SIZES},
+    {"zbud", false, STATS_ZBUD},
+};
+
+static struct protocol_slice first_word(struct protocol_slice line)
+{
+    const uint8_t *space = line.bytes > 0 ? memchr(line.data, ' ', line.bytes) : NULL;
+    if (space != NULL) {
+        line.bytes = (size_t)(space - line.data);
+    }
+    return line;
+}
+
+static bool slice_begins(struct protocol_slice slice, const char *word)
+{
+    return slice.bytes <= strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
+}
+
+static enum stats_section find_section(struct protocol_slice word)
+{
+    if (word.bytes == 0) {
+        return STATS_GENERAL;
+    }
+    for (size_t i = 0; i < sizeof(stats_words) / sizeof(stats_words[0]); i++) {
+        const struct stats_word *row = &stats_words[i];
+        if (row->by_prefix ? slice_begins(word, row->word) : slice_is(word, row->word)) {
+            return row->section;
+        }
+    }
+    return STATS_SECTIONS_COUNT;
+}
+
+static bool emit_stat(void *context, const char *name, const char *value)
+{
+    return protocol_reply_stat(context, name, value);
+}
+
+/* A section is answered whole or not at all: it is made anew in a larger reply until it fits. */
+static enum command_outcome answer_section(struct call *call, enum stats_section section)
+{
+    struct protocol_reply *reply = call->reply;
+    const size_t used_before = reply->used;
+
+    if (stats_emit(call->command->shared.stats, section, call->now_s, emit_stat, reply) &&
+        protocol_reply_line(reply, "END")) {
+        return COMMAND_DONE;
+    }
+    reply->used = used_before;
+    const size_t bytes = used_before > 0 ? reply->capacity : 2 * reply->capacity;
+    if (bytes > LIMITS_STATS_BYTES) {
+        return answer(call, call->row->refused);
+    }
+    return needs_room(call, bytes);
+}
+
+static enum command_outcome execute_stats(struct call *call)
+{
+    const struct command_shared *shared = &call->command->shared;
+    const struct protocol_slice word = first_word(call->request->argument);
+
+    if (word.bytes > 0 && slice_begins(word, "reset")) {
+        stats_reset(shared->stats);
+        return answer(call, "RESET");
+    }
+    if (slice_is(word, "check")) {
+        /* Walks the whole cache, as the dumps do that -X forbids. */
+        if (!shared->config->dump_enabled) {
+            return answer(call, "CLIENT_ERROR stats check not allowed");
+        }
+        cache_check(shared->cache);
+        const bool written = protocol_reply_stat(call->reply, "check", "ok") &&
+                             protocol_reply_line(call->reply, "END");
+        assert(written);
+        return COMMAND_DONE;
+    }
+    const enum stats_section section = find_section(word);
+    if (section == STATS_SECTIONS_COUNT) {
+        return answer(call, "ERROR");
+    }
+    return answer_section(call, section);
+}
+
+/* ---- the table ---- */
+
+#define GET_REFUSED   "SERVER_ERROR out of memory writing get response"
+#define STORE_REFUSED "SERVER_ERROR out of memory storing object"
+#define STATS_REFUSED "SERVER_ERROR out of memory writing stats"
+#define READ_REFUSED  "SERVER_ERROR out of memory reading request"
+
+#define GET(cas)                                                           \
+    {                                                                      \
+        .execute = execute_get, .refused = GET_REFUSED, .with_cas = (cas), \
+        .hits = COUNTER_GET_HITS, .misses = COUNTER_GET_MISSES             \
+    }
+#define GAT(cas)                                                                            \
+    {                                                                                       \
+        .execute = execute_get, .refused = GET_REFUSED, .with_cas = (cas), .touches = true, \
+        .hits = COUNTER_TOUCH_HITS, .misses = COUNTER_TOUCH_MISSES                          \
+    }
+#define STORE(cache_mode)                                                        \
+    {                                                                            \
+        .execute = execute_store, .refused = STORE_REFUSED, .mode = (cache_mode) \
+    }
+#define KEYED(function, name)                                                          \
+    {                                                                                  \
+        .execute = (function), .refused = READ_REFUSED, .hits = COUNTER_##name##_HITS, \
+        .misses = COUNTER_##name##_MISSES                                              \
+    }
+#define ARITH(up, name)                                                        \
+    {                                                                          \
+        .execute = execute_arith, .refused = READ_REFUSED, .increments = (up), \
+        .hits = COUNTER_##name##_HITS, .misses = COUNTER_##name##_MISSES       \
+    }
+#define ADMIN(function)                                \
+    {                                                  \
+        .execute = (function), .refused = READ_REFUSED \
+    }
+
+static const struct row rows[PROTOCOL_VERBS_COUNT] = {
+    [PROTOCOL_GET] = GET(false),
+    [PROTOCOL_GETS] = GET(true),
+    [PROTOCOL_GAT] = GAT(false),
+    [PROTOCOL_GATS] = GAT(true),
+    [PROTOCOL_SET] = STORE(CACHE_SET),
+    [PROTOCOL_ADD] = STORE(CACHE_ADD),
+    [PROTOCOL_REPLACE] = STORE(CACHE_REPLACE),
+    [PROTOCOL_APPEND] = STORE(CACHE_APPEND),
+    [PROTOCOL_PREPEND] = STORE(CACHE_PREPEND),
+    [PROTOCOL_CAS] = STORE(CACHE_CAS),
+    [PROTOCOL_DELETE] = KEYED(execute_delete, DELETE),
+    [PROTOCOL_TOUCH] = KEYED(execute_touch, TOUCH),
+    [PROTOCOL_INCR] = ARITH(true, INCR),
+    [PROTOCOL_DECR] = ARITH(false, DECR),
+    [PROTOCOL_FLUSH_ALL] = ADMIN(execute_flush_all),
+    [PROTOCOL_STATS] = {.execute = execute_stats, .refused = STATS_REFUSED},
+    [PROTOCOL_VERSION] = ADMIN(execute_version),
+    [PROTOCOL_VERBOSITY] = ADMIN(execute_verbosity),
+    [PROTOCOL_QUIT] = ADMIN(execute_quit),
+    [PROTOCOL_SHUTDOWN] = ADMIN(execute_shutdown),
+    [PROTOCOL_CACHE_MEMLIMIT] = ADMIN(execute_memlimit),
+};
+
+enum command_outcome command_execute(struct command *command, struct protocol_request *request,
+                                     struct protocol_reply *reply, uint32_t now_s,
+                                     size_t *room_bytes)
+{
+    assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
+    if (protocol_reply_room(reply) < PROTOCOL_REPLY_BYTES_MAX) {
+        *room_bytes = PROTOCOL_REPLY_BYTES_MAX;
+        return COMMAND_NEEDS_ROOM;
+    }
+    struct call call = {
+        .command = command,
+        .row = &rows[request->verb],
+        .request = request,
+        .reply = reply,
+        .now_s = now_s,
+    };
+    const enum command_outcome outcome = call.row->execute(&call);
+    if (outcome == COMMAND_NEEDS_ROOM) {
+        *room_bytes = call.room_bytes;
+    }
+    return outcome;
+}
+
+void command_refuse(struct command *command, struct protocol_request *request,
+                    struct protocol_reply *reply, uint32_t now_s)
+{
+    const struct call call = {
+        .command = command,
+        .row = &rows[request->verb],
+        .request = request,
+        .reply = reply,
+        .now_s = now_s,
+    };
+    assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
+    if (call.row->execute == execute_store) {
+        remove_old(&call);
+        count(&call, COUNTER_STORE_NO_MEMORY);
+    }
+    const enum command_outcome done = answer(&call, call.row->refused);
+    (void)done;
+}
+
+struct command *command_new(const struct command_shared *shared, struct counters *counters)
+{
+    struct command *command = malloc(sizeof(*command));
+
+    if (command == NULL) {
+        return NULL;
+    }
+    *command = (struct command){
+        .shared = *shared,
+        .worker = cache_worker_new(shared->cache),
+        .counters = counters,
+    };
+    if (command->worker == NULL) {
+        free(command);
+        return NULL;
+    }
+    return command;
+}
+
+void command_free(struct command *command)
+{
+    if (command == NULL) {
+        return;
+    }
+    cache_worker_free(command->worker);
+    free(command);
+}

@@ -1,0 +1,80 @@
+/*
+ * command.h - the room where protocol and cache meet: one request in, one reply out.
+ *
+ *   struct protocol_request --> row of the verb --> cache_get(), cache_store(), ... --> reply
+ *
+ * One row of a table per verb. A value found is decompressed straight into the reply, behind the place
+ * of its header; a value stored is taken from where it was received, its key moved up to it. So
+ * neither is copied. Nothing here waits, reads the clock or knows what a socket is.
+ *
+ * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply has too
+ * little: the caller makes room (writes what is there, or gets a larger reply) and executes the
+ * same request again, which goes on with its next key.
+ *
+ * Invariants:
+ *   COMMAND-1  NEEDS_ROOM has changed nothing but what was answered already: whole VALUE blocks of
+ *              the keys that request->keys no longer holds.
+ *   COMMAND-2  with @room_bytes free the same call makes progress.
+ *   COMMAND-3  noreply: neither success nor error writes a byte (of verbs that have it).
+ *
+ * Threads: a struct command belongs to one thread; what it shares is safe for all.
+ */
+#ifndef SERVER_COMMAND_H
+#define SERVER_COMMAND_H
+
+#include "protocol/reply.h"
+#include "protocol/request.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct budget;
+struct cache;
+struct command;
+struct config;
+struct counters;
+struct log;
+struct stats;
+
+/* What all threads' commands share; borrowed for as long as one of them lives. */
+struct command_shared {
+    const struct config *config;
+    struct cache *cache;
+    struct stats *stats;
+    struct budget *budget;
+    struct log *log;
+};
+
+enum command_outcome {
+    COMMAND_DONE,
+    COMMAND_NEEDS_ROOM,
+    COMMAND_CLOSE, /* write what is in the reply, then close the connection */
+    COMMAND_SHUTDOWN,
+    COMMAND_SHUTDOWN_GRACEFUL,
+};
+
+/** command_new() - NULL where there is no memory. @counters are the thread's own. */
+struct command *command_new(const struct command_shared *shared, struct counters *counters);
+void command_free(struct command *command);
+
+/**
+ * command_execute() - carry out one request.
+ * @request:    used up: keys move, the bytes before a value are overwritten.
+ * @reply:      appended to.
+ * @room_bytes: set with NEEDS_ROOM: how much the reply must have room for; never less than
+ *              PROTOCOL_REPLY_BYTES_MAX.
+ */
+enum command_outcome command_execute(struct command *command, struct protocol_request *request,
+                                     struct protocol_reply *reply, uint32_t now_s,
+                                     size_t *room_bytes) __attribute__((warn_unused_result));
+
+/**
+ * command_refuse() - answer a request that there is no memory for, as memcached words it.
+ * @reply: has PROTOCOL_REPLY_BYTES_MAX bytes of room.
+ *
+ * A set that is refused removes the old item, as one that fails for the cache's own lack of memory.
+ */
+void command_refuse(struct command *command, struct protocol_request *request,
+                    struct protocol_reply *reply, uint32_t now_s);
+
+#endif

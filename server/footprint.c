@@ -1,0 +1,117 @@
+#include "server/footprint.h"
+
+#include "server/budget.h"
+#include "server/cache/cache.h"
+#include "server/limits.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A charge is lowered only when it is this much too high, so that it does not follow every buffer. */
+#define SLACK_BYTES (1u << 20)
+
+struct footprint {
+    struct cache *cache;
+    struct budget *budget;
+    size_t reserve_bytes;
+    size_t charged_bytes;
+    size_t charged_bytes_min;
+    size_t measured_bytes;
+};
+
+/* The process's resident set, without an allocation. 0 where the system does not tell. */
+static size_t read_rss(void)
+{
+    char text[128];
+    unsigned long pages = 0;
+    const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return 0;
+    }
+    const ssize_t count = read(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    if (count <= 0) {
+        return 0;
+    }
+    text[count] = '\0';
+    if (sscanf(text, "%*u %lu", &pages) != 1) {
+        return 0;
+    }
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The resident set is read first: pages that the cache takes between the two readings make the
+ * result smaller, never larger. */
+static size_t measure(const struct footprint *footprint)
+{
+    struct cache_figures cache;
+    struct budget_figures budget;
+    const size_t rss_bytes = read_rss();
+
+    cache_figures(footprint->cache, &cache);
+    budget_figures(footprint->budget, &budget);
+    const size_t others_bytes = (size_t)cache.resident_bytes + budget.held_bytes;
+    return rss_bytes > others_bytes ? rss_bytes - others_bytes : 0;
+}
+
+struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads)
+{
+    struct footprint *footprint = malloc(sizeof(*footprint));
+
+    if (footprint == NULL) {
+        return NULL;
+    }
+    *footprint = (struct footprint){
+        .cache = cache,
+        .budget = budget,
+        .reserve_bytes = LIMITS_RESERVE_BYTES + threads * LIMITS_RESERVE_THREAD_BYTES,
+    };
+    footprint->measured_bytes = measure(footprint);
+    footprint->charged_bytes = footprint->measured_bytes + footprint->reserve_bytes;
+    footprint->charged_bytes_min = footprint->charged_bytes;
+    if (cache_charge(cache, footprint->charged_bytes) != CACHE_OK) {
+        free(footprint);
+        return NULL;
+    }
+    return footprint;
+}
+
+void footprint_free(struct footprint *footprint)
+{
+    if (footprint == NULL) {
+        return;
+    }
+    cache_uncharge(footprint->cache, footprint->charged_bytes);
+    free(footprint);
+}
+
+void footprint_adjust(struct footprint *footprint)
+{
+    const size_t measured_bytes = measure(footprint);
+    size_t *charged_bytes = &footprint->charged_bytes;
+
+    footprint->measured_bytes = measured_bytes;
+    if (measured_bytes > *charged_bytes) {
+        const size_t missing = measured_bytes - *charged_bytes;
+        if (cache_charge(footprint->cache, missing) == CACHE_OK) {
+            *charged_bytes += missing;
+        }
+        return;
+    }
+    size_t enough = measured_bytes + footprint->reserve_bytes;
+    if (enough < footprint->charged_bytes_min) {
+        enough = footprint->charged_bytes_min;
+    }
+    if (*charged_bytes > enough + SLACK_BYTES) {
+        cache_uncharge(footprint->cache, *charged_bytes - enough);
+        *charged_bytes = enough;
+    }
+}
+
+size_t footprint_bytes(const struct footprint *footprint)
+{
+    return footprint->measured_bytes;
+}

@@ -1,0 +1,74 @@
+/*
+ * limits.h - the limits of the server's moving parts, all in one place.
+ *
+ * What a request may look like is protocol/parse.h's, what an item may be server/cache/cache.h's and
+ * what the command line may ask for server/admin/config.h's. Here is what one connection, one worker
+ * and all connections together may hold.
+ *
+ *   -m  = cache + LIMITS: baseline of the process | connections (at most their share)
+ *
+ * Threads: constants.
+ */
+#ifndef SERVER_LIMITS_H
+#define SERVER_LIMITS_H
+
+#include "protocol/parse.h"
+#include "protocol/reply.h"
+
+#include <assert.h>
+
+/* A worker's input buffer: what one read() can bring. 64 KiB stay in a core's second level cache
+ * together with the output, and hold a batch of 1,000 pipelined requests. */
+#define LIMITS_INPUT_BYTES             (64u << 10)
+/* A worker's output buffer, and the high-water mark of what is composed before it is written. */
+#define LIMITS_OUTPUT_BYTES            (64u << 10)
+/* A reply that is larger needs a larger buffer. One up to this size is kept for a second for the next
+ * large reply (the default item limit is 1 MiB), a larger one is given back at once. */
+#define LIMITS_OUTPUT_KEPT_BYTES       (2u << 20)
+/* A "stats" section that would be longer is refused: 250 bytes a connection, 100,000 of them. */
+#define LIMITS_STATS_BYTES             (32u << 20)
+
+/* All connections together hold at most this share of -m: the rest of it stays the cache's. */
+#define LIMITS_CONNS_SHARE_DIVISOR     2u
+/* Of that share a part is set aside at start, so that a full cache that may not evict (-M) still
+ * serves connections: 1 MiB at -m 64, enough for 1,000 idle connections and 10 busy ones. */
+#define LIMITS_CONNS_PREPAID_DIVISOR   64u
+#define LIMITS_CONNS_PREPAID_BYTES_MAX (4u << 20)
+/* Beyond it the cache is asked for memory in steps, not for every buffer. */
+#define LIMITS_CONNS_CHARGE_STEP_BYTES (64u << 10)
+
+/* After -R requests a turn ends if another connection is known to wait; after this many times -R, or
+ * this many full output buffers, it ends anyhow to look whether one has come to wait. */
+#define LIMITS_TURN_ROUNDS             16u
+#define LIMITS_TURN_FLUSHES            4u
+
+#define LIMITS_SOCKETS_MAX             256u /* listened on: 64 addresses, each of a few numbers */
+#define LIMITS_ACCEPTS_PER_EVENT       32u
+/* How often a listener that cannot accept (limit reached, no descriptors left) looks again. */
+#define LIMITS_ACCEPT_RETRY_MS         10u
+
+/* The cache's upkeep: so long at a stretch, then a pause ten times as long; and a longer one after
+ * each round. 1 ms is some 300 pages: a cache of 1 GiB is gone through in 10 s. */
+#define LIMITS_MAINTAIN_US             1000u
+#define LIMITS_MAINTAIN_PAUSE_MS       10u
+#define LIMITS_MAINTAIN_ROUND_PAUSE_MS 500u
+
+/* Deepest stack seen under load is under 24 KiB (LZ4's state is 16 of them); sanitizers take more. */
+#define LIMITS_STACK_BYTES             (256u << 10)
+/* The process's own memory that is touched only after the start: code paged in later, stacks, malloc's
+ * slack. What it really comes to is measured again every second and charged (footprint.h). */
+#define LIMITS_RESERVE_BYTES           (512u << 10)
+#define LIMITS_RESERVE_THREAD_BYTES    (48u << 10)
+
+static_assert(LIMITS_INPUT_BYTES >= 4 * PROTOCOL_LINE_BYTES_MAX,
+              "a line fits the input many times");
+static_assert(LIMITS_INPUT_BYTES >= PROTOCOL_LINE_BYTES_MAX + 2,
+              "a line is never cut by the buffer");
+static_assert(LIMITS_OUTPUT_BYTES >= 2 * PROTOCOL_REPLY_BYTES_MAX, "an empty output takes a reply");
+static_assert(LIMITS_OUTPUT_BYTES >= PROTOCOL_VALUE_HEADER_BYTES_MAX + PROTOCOL_REPLY_BYTES_MAX,
+              "an empty output takes the header of any value");
+static_assert(LIMITS_OUTPUT_KEPT_BYTES >= LIMITS_OUTPUT_BYTES, "the standard buffer is kept");
+static_assert(LIMITS_CONNS_PREPAID_DIVISOR > LIMITS_CONNS_SHARE_DIVISOR,
+              "what is set aside is within the share");
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * main.c - the program: options, what the process is to the system, and then the server.
+ */
+#include "server/admin/config.h"
+#include "server/admin/log.h"
+#include "server/clock.h"
+#include "server/process.h"
+#include "server/server.h"
+#include "server/version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Descriptors beside connections: sockets listened on, three a thread, and a few. */
+#define FILES_BESIDE     320u
+#define FILES_PER_THREAD 3u
+
+static uint64_t clock_ms(void *context)
+{
+    return clock_elapsed_us(context) / 1000;
+}
+
+/* What is asked for instead of a server, or why there is none. */
+static int say_instead(enum config_status status, const struct config_report *report)
+{
+    switch (status) {
+    case CONFIG_ASKS_HELP:
+        config_print_help(stdout);
+        return EXIT_SUCCESS;
+    case CONFIG_ASKS_VERSION:
+        printf("%s %s (memcached %s)\n", CONFIG_PROGRAM, CONFIG_PROGRAM_VERSION, VERSION_MEMCACHED);
+        return EXIT_SUCCESS;
+    case CONFIG_ASKS_LICENSE:
+        config_print_license(stdout);
+        return EXIT_SUCCESS;
+    case CONFIG_OK:
+    case CONFIG_ERROR:
+        break;
+    }
+    fprintf(stderr, "%s: %s\n", CONFIG_PROGRAM, report->error);
+    return report->exit_code;
+}
+
+static bool prepare_process(const struct config *config, struct log *log)
+{
+    const size_t files = config->conns_max + FILES_BESIDE + FILES_PER_THREAD * config->threads;
+
+    return (!config->coredumps || process_allow_core(log)) && process_allow_files(files, log) &&
+           (geteuid() != 0 || config->user == NULL || process_become(config->user, log));
+}
+
+static int serve(const struct config *config, const struct clock *clock, struct log *log)
+{
+    int ready_fd = -1;
+
+    if (!prepare_process(config, log) ||
+        (config->daemonize && !process_daemonize(&ready_fd, log)) ||
+        (config->lock_memory && !process_lock_memory(log))) {
+        return EX_OSERR;
+    }
+    struct server *server = server_new(config, clock, log);
+    if (server == NULL || (config->pid_path != NULL && !process_write_pid(config->pid_path, log))) {
+        server_free(server);
+        return EX_OSERR;
+    }
+    if (config->daemonize) {
+        process_ready(ready_fd);
+    }
+    const bool ran = server_run(server);
+    if (config->pid_path != NULL) {
+        (void)unlink(config->pid_path);
+    }
+    server_free(server);
+    return ran ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct config config;
+    static struct config_report report;
+    struct clock clock;
+
+    const enum config_status status = config_parse(argc, argv, geteuid() == 0, &config, &report);
+    if (status != CONFIG_OK) {
+        return say_instead(status, &report);
+    }
+    clock_init(&clock);
+    struct log *log = log_new(STDERR_FILENO, config.verbosity, clock_ms, &clock);
+    if (log == NULL) {
+        return EX_OSERR;
+    }
+    for (uint32_t i = 0; i < report.warnings_count; i++) {
+        log_say(log, LOG_ALWAYS, "%s", report.warnings[i]);
+    }
+    const int code = serve(&config, &clock, log);
+    log_free(log);
+    return code;
+}

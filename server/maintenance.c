@@ -1,0 +1,135 @@
+#include "server/maintenance.h"
+
+#include "server/admin/log.h"
+#include "server/cache/cache.h"
+#include "server/clock.h"
+#include "server/footprint.h"
+#include "server/limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct maintenance {
+    struct cache *cache;
+    struct footprint *footprint;
+    const struct clock *clock;
+    struct log *log;
+    struct cache_worker *worker;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stopping; /* under the lock */
+};
+
+/* Waits, or until it is told to stop; then false. */
+static bool pause_for(struct maintenance *maintenance, unsigned pause_ms)
+{
+    struct timespec until;
+    int failed = clock_gettime(CLOCK_MONOTONIC, &until);
+
+    assert(!failed);
+    until.tv_nsec += (long)pause_ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&maintenance->lock);
+    while (!maintenance->stopping && failed != ETIMEDOUT) {
+        failed = pthread_cond_timedwait(&maintenance->wake, &maintenance->lock, &until);
+    }
+    const bool go_on = !maintenance->stopping;
+    pthread_mutex_unlock(&maintenance->lock);
+    return go_on;
+}
+
+/* Steps of the cache's upkeep for a moment. False: a round is done. */
+static bool work(struct maintenance *maintenance)
+{
+    const uint64_t started_us = clock_elapsed_us(maintenance->clock);
+    bool more;
+
+    do {
+        more = cache_maintain(maintenance->worker, clock_now_s(maintenance->clock));
+    } while (more && clock_elapsed_us(maintenance->clock) - started_us < LIMITS_MAINTAIN_US);
+    return more;
+}
+
+static void *run(void *context)
+{
+    struct maintenance *maintenance = context;
+    uint32_t measured_s = 0;
+    bool more;
+
+    do {
+        more = work(maintenance);
+        const uint32_t now_s = clock_now_s(maintenance->clock);
+        if (now_s != measured_s) {
+            footprint_adjust(maintenance->footprint);
+            log_tick(maintenance->log);
+            measured_s = now_s;
+        }
+    } while (
+        pause_for(maintenance, more ? LIMITS_MAINTAIN_PAUSE_MS : LIMITS_MAINTAIN_ROUND_PAUSE_MS));
+    return NULL;
+}
+
+static bool start(struct maintenance *maintenance)
+{
+    pthread_attr_t attributes;
+
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    const bool started = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
+                         pthread_create(&maintenance->thread, &attributes, run, maintenance) == 0;
+    (void)pthread_attr_destroy(&attributes);
+    return started;
+}
+
+struct maintenance *maintenance_new(struct cache *cache, struct footprint *footprint,
+                                    const struct clock *clock, struct log *log)
+{
+    struct maintenance *maintenance = calloc(1, sizeof(*maintenance));
+    pthread_condattr_t attributes;
+
+    if (maintenance == NULL) {
+        return NULL;
+    }
+    maintenance->cache = cache;
+    maintenance->footprint = footprint;
+    maintenance->clock = clock;
+    maintenance->log = log;
+    maintenance->worker = cache_worker_new(cache);
+    pthread_mutex_init(&maintenance->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&maintenance->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (maintenance->worker == NULL || !start(maintenance)) {
+        cache_worker_free(maintenance->worker);
+        pthread_cond_destroy(&maintenance->wake);
+        pthread_mutex_destroy(&maintenance->lock);
+        free(maintenance);
+        return NULL;
+    }
+    return maintenance;
+}
+
+void maintenance_free(struct maintenance *maintenance)
+{
+    if (maintenance == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&maintenance->lock);
+    maintenance->stopping = true;
+    pthread_cond_signal(&maintenance->wake);
+    pthread_mutex_unlock(&maintenance->lock);
+    const int failed = pthread_join(maintenance->thread, NULL);
+    assert(!failed);
+    cache_worker_free(maintenance->worker);
+    pthread_cond_destroy(&maintenance->wake);
+    pthread_mutex_destroy(&maintenance->lock);
+    free(maintenance);
+}

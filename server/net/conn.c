@@ -1,0 +1,178 @@
+#include "server/net/conn.h"
+
+#include "server/admin/log.h"
+#include "server/budget.h"
+#include "server/clock.h"
+#include "server/counters.h"
+#include "server/limits.h"
+#include "server/net/conn_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* With what the event library and malloc hold for each descriptor. */
+#define CONN_CHARGE_BYTES (sizeof(struct conn) + 96)
+
+struct conn *conn_new(struct budget *budget, int fd, const struct address *peer,
+                      const struct address *local)
+{
+    if (!budget_take(budget, CONN_CHARGE_BYTES)) {
+        return NULL;
+    }
+    struct conn *conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        budget_give(budget, CONN_CHARGE_BYTES);
+        return NULL;
+    }
+    conn->fd = fd;
+    conn->peer = *peer;
+    conn->local = *local;
+    return conn;
+}
+
+void conn_discard(struct conn *conn, struct budget *budget)
+{
+    (void)close(conn->fd);
+    budget_give(budget, CONN_CHARGE_BYTES);
+    free(conn);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    conn_turn(context, (what & EV_READ) != 0);
+}
+
+bool conn_watch(struct conn *conn, short what)
+{
+    if (conn->watched == what) {
+        return true;
+    }
+    if (conn->watched != 0) {
+        (void)event_del(&conn->event);
+        conn->watched = 0;
+    }
+    if (event_assign(&conn->event, conn->host->base, conn->fd, (short)(what | EV_PERSIST), on_event,
+                     conn) != 0 ||
+        event_add(&conn->event, NULL) != 0) {
+        return false;
+    }
+    conn->watched = what;
+    return true;
+}
+
+void conn_open(struct conn *conn, struct conn_host *host)
+{
+    conn->host = host;
+    atomic_store_explicit(&conn->active_s, clock_now_s(host->clock), memory_order_relaxed);
+    pthread_mutex_lock(&host->roster_lock);
+    LIST_INSERT_HEAD(&host->roster, conn, roster);
+    pthread_mutex_unlock(&host->roster_lock);
+
+    log_say(host->log, LOG_COMMANDS, "<%d new client connection", conn->fd);
+    if (!conn_watch(conn, EV_READ)) {
+        log_say(host->log, LOG_ALWAYS, "cannot watch a new connection: closed");
+        conn_close(conn);
+    }
+}
+
+void conn_close(struct conn *conn)
+{
+    struct conn_host *host = conn->host;
+
+    log_say(host->log, LOG_COMMANDS, "<%d connection closed", conn->fd);
+    if (conn->watched != 0) {
+        (void)event_del(&conn->event);
+    }
+    if (conn->queued) {
+        TAILQ_REMOVE(&host->ready, conn, queue);
+    }
+    pthread_mutex_lock(&host->roster_lock);
+    LIST_REMOVE(conn, roster);
+    pthread_mutex_unlock(&host->roster_lock);
+
+    buffer_free(&conn->input, host->budget);
+    buffer_free(&conn->output, host->budget);
+    counters_add(host->counters, COUNTER_CONNS_CLOSED, 1);
+    conn_discard(conn, host->budget);
+}
+
+void conn_go_on(struct conn *conn)
+{
+    conn_turn(conn, false);
+}
+
+void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
+{
+    struct conn *next;
+
+    for (struct conn *conn = LIST_FIRST(&host->roster); conn != NULL; conn = next) {
+        next = LIST_NEXT(conn, roster);
+        const uint32_t active_s = atomic_load_explicit(&conn->active_s, memory_order_relaxed);
+        if (now_s > active_s && now_s - active_s > timeout_s) {
+            counters_add(host->counters, COUNTER_IDLE_KICKS, 1);
+            conn_close(conn);
+        }
+    }
+}
+
+void conn_close_all(struct conn_host *host)
+{
+    while (!LIST_EMPTY(&host->roster)) {
+        conn_close(LIST_FIRST(&host->roster));
+    }
+}
+
+void conn_host_tidy(struct conn_host *host)
+{
+    assert(host->reply.used == 0);
+    if (!host->large_output_used) {
+        buffer_free(&host->large_output, host->budget);
+    }
+    host->large_output_used = false;
+}
+
+static const char *doing_name(enum conn_doing doing)
+{
+    switch (doing) {
+    case CONN_IS_NEW:
+        return "conn_new_cmd";
+    case CONN_IS_WAITING:
+        return "conn_waiting";
+    case CONN_IS_READING:
+        return "conn_nread";
+    case CONN_IS_WORKING:
+        return "conn_parse_cmd";
+    case CONN_IS_SWALLOWING:
+        return "conn_swallow";
+    case CONN_IS_WRITING:
+        break;
+    }
+    return "conn_mwrite";
+}
+
+bool conn_each(struct conn_host *host, conn_view_fn *visit, void *context)
+{
+    const struct conn *conn;
+    bool go_on = true;
+
+    pthread_mutex_lock(&host->roster_lock);
+    LIST_FOREACH(conn, &host->roster, roster)
+    {
+        const uint8_t doing = atomic_load_explicit(&conn->doing, memory_order_relaxed);
+        const struct conn_view view = {
+            .fd = conn->fd,
+            .state = doing_name((enum conn_doing)doing),
+            .active_s = atomic_load_explicit(&conn->active_s, memory_order_relaxed),
+            .peer = conn->peer,
+            .local = conn->local,
+        };
+        go_on = visit(context, &view);
+        if (!go_on) {
+            break;
+        }
+    }
+    pthread_mutex_unlock(&host->roster_lock);
+    return go_on;
+}

@@ -1,0 +1,419 @@
+#include "server/net/listener.h"
+
+#include "server/admin/config.h"
+#include "server/admin/log.h"
+#include "server/clock.h"
+#include "server/counters.h"
+#include "server/limits.h"
+
+#include <event2/event.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define TOO_MANY  "ERROR Too many open connections\r\n"
+#define NO_MEMORY "SERVER_ERROR out of memory\r\n"
+
+/* One address listened on. */
+struct socket {
+    struct listener *listener;
+    int fd;
+    bool wildcard; /* the local address of a connection is not this one's */
+    struct address address;
+    struct event *event;
+};
+
+struct listener {
+    struct listener_setup setup;
+    struct event *retry;
+    uint64_t paused_us; /* when, while paused */
+    bool paused;
+    bool said_exhausted; /* no descriptors: said once, until one is had again */
+    size_t sockets_count;
+    struct socket sockets[LIMITS_SOCKETS_MAX];
+};
+
+/* ---- accepting ---- */
+
+static uint64_t conns_now(const struct listener *listener)
+{
+    /* Closed ones first: what opens meanwhile is opened by this thread. */
+    const uint64_t closed = counters_sum(listener->setup.counters_all, COUNTER_CONNS_CLOSED);
+    return counters_sum(listener->setup.counters_all, COUNTER_CONNS_OPENED) - closed;
+}
+
+static bool is_full(const struct listener *listener)
+{
+    return conns_now(listener) >= listener->setup.config->conns_max;
+}
+
+static void pause_accepting(struct listener *listener)
+{
+    const struct timeval retry = {.tv_usec = LIMITS_ACCEPT_RETRY_MS * 1000};
+
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        (void)event_del(listener->sockets[i].event);
+    }
+    (void)event_add(listener->retry, &retry);
+    if (!listener->paused) {
+        listener->paused = true;
+        listener->paused_us = clock_elapsed_us(listener->setup.clock);
+        counters_add(listener->setup.counters, COUNTER_ACCEPT_PAUSES, 1);
+    }
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+    struct listener *listener = context;
+    const uint64_t now_us = clock_elapsed_us(listener->setup.clock);
+
+    (void)fd;
+    (void)what;
+    counters_add(listener->setup.counters, COUNTER_ACCEPT_PAUSED_US, now_us - listener->paused_us);
+    listener->paused_us = now_us;
+    if (!listener->setup.config->maxconns_fast && is_full(listener)) {
+        pause_accepting(listener);
+        return;
+    }
+    listener->paused = false;
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        if (event_add(listener->sockets[i].event, NULL) != 0) {
+            pause_accepting(listener);
+            return;
+        }
+    }
+}
+
+static void reject(struct listener *listener, int fd, const char *line)
+{
+    counters_add(listener->setup.counters, COUNTER_CONNS_REJECTED, 1);
+    (void)send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)close(fd);
+}
+
+static struct address local_address(const struct socket *socket, int fd)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t bytes = sizeof(storage);
+
+    if (socket->wildcard && getsockname(fd, (struct sockaddr *)&storage, &bytes) == 0) {
+        return address_from(&storage);
+    }
+    return socket->address;
+}
+
+static void admit(struct socket *socket, int fd, const struct sockaddr_storage *from)
+{
+    struct listener *listener = socket->listener;
+
+    if (is_full(listener)) {
+        reject(listener, fd, TOO_MANY);
+        return;
+    }
+    const struct address peer = address_from(from);
+    const struct address local = local_address(socket, fd);
+    struct conn *conn = conn_new(listener->setup.budget, fd, &peer, &local);
+    if (conn == NULL) {
+        log_say(listener->setup.log, LOG_ALWAYS, "no memory for a new connection: closed");
+        reject(listener, fd, NO_MEMORY);
+        return;
+    }
+    counters_add(listener->setup.counters, COUNTER_CONNS_OPENED, 1);
+    listener->setup.take(listener->setup.take_context, conn);
+}
+
+/* What a failed accept4() means: go on with the next, or stop for now. */
+static bool goes_on(struct listener *listener, int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        if (!listener->said_exhausted) {
+            log_say(listener->setup.log, LOG_ALWAYS, "cannot accept for now: %s", strerror(error));
+            listener->said_exhausted = true;
+        }
+        pause_accepting(listener);
+        return false;
+    default:
+        return true; /* of one connection that was gone before it was accepted */
+    }
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *context)
+{
+    struct socket *socket = context;
+    struct listener *listener = socket->listener;
+
+    (void)what;
+    for (unsigned i = 0; i < LIMITS_ACCEPTS_PER_EVENT; i++) {
+        if (!listener->setup.config->maxconns_fast && is_full(listener)) {
+            pause_accepting(listener);
+            return;
+        }
+        struct sockaddr_storage from = {0};
+        socklen_t bytes = sizeof(from);
+        const int accepted =
+            accept4(fd, (struct sockaddr *)&from, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            listener->said_exhausted = false;
+            admit(socket, accepted, &from);
+        } else if (!goes_on(listener, errno)) {
+            return;
+        }
+    }
+}
+
+/* ---- binding ---- */
+
+static bool set_option(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
+/* What is set here is inherited by the connections accepted. */
+static bool set_options(int fd, int family)
+{
+    if (family == AF_UNIX) {
+        return true;
+    }
+    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+           set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+           (family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1));
+}
+
+/* Returns a socket that listens, or -1 with errno. */
+static int open_socket(const struct sockaddr *address, socklen_t bytes, uint32_t backlog)
+{
+    const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    if (set_options(fd, address->sa_family) && bind(fd, address, bytes) == 0 &&
+        listen(fd, (int)backlog) == 0) {
+        return fd;
+    }
+    const int error = errno;
+    (void)close(fd);
+    errno = error;
+    return -1;
+}
+
+static bool add_socket(struct listener *listener, int fd, bool wildcard)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t bytes = sizeof(storage);
+
+    if (listener->sockets_count == LIMITS_SOCKETS_MAX) {
+        log_say(listener->setup.log, LOG_ALWAYS, "more than %u addresses to listen on",
+                LIMITS_SOCKETS_MAX);
+        (void)close(fd);
+        return false;
+    }
+    const int failed = getsockname(fd, (struct sockaddr *)&storage, &bytes);
+    assert(!failed);
+    struct socket *socket = &listener->sockets[listener->sockets_count];
+    *socket = (struct socket){
+        .listener = listener,
+        .fd = fd,
+        .wildcard = wildcard,
+        .address = address_from(&storage),
+    };
+    socket->event = event_new(listener->setup.base, fd, EV_READ | EV_PERSIST, on_accept, socket);
+    listener->sockets_count++;
+
+    char text[ADDRESS_TEXT_BYTES_MAX];
+    address_text(&socket->address, listener->setup.config->unix_path, text);
+    log_say(listener->setup.log, LOG_EVENTS, "listening on %s", text);
+    return socket->event != NULL;
+}
+
+/* A machine without IPv6 (or IPv4) still has every interface of the other. */
+static bool may_lack(int error)
+{
+    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+static bool listen_tcp(struct listener *listener, const struct config_address *address)
+{
+    const struct config *config = listener->setup.config;
+    const int32_t port = address->port == CONFIG_PORT_UNSET ? config->port : address->port;
+    const bool wildcard = address->host[0] == '\0';
+    const struct addrinfo hints = {
+        .ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    char service[16];
+
+    if (port == 0) {
+        return true;
+    }
+    (void)snprintf(service, sizeof(service), "%d", port == CONFIG_PORT_ANY ? 0 : (int)port);
+    const char *host = wildcard ? NULL : address->host;
+    const int failed = getaddrinfo(host, service, &hints, &found);
+    if (failed) {
+        log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s: %s", address->host,
+                failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
+        return false;
+    }
+    bool ok = true;
+    for (const struct addrinfo *at = found; ok && at != NULL; at = at->ai_next) {
+        const int fd = open_socket(at->ai_addr, at->ai_addrlen, config->backlog);
+        if (fd >= 0) {
+            ok = add_socket(listener, fd, wildcard);
+        } else if (!wildcard || !may_lack(errno)) {
+            log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s port %s: %s",
+                    wildcard ? "TCP" : address->host, service, strerror(errno));
+            ok = false;
+        }
+    }
+    freeaddrinfo(found);
+    return ok;
+}
+
+static bool listen_unix(struct listener *listener, const char *path)
+{
+    const struct config *config = listener->setup.config;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s: path too long", path);
+        return false;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    /* Of a server that has ended; anything but a socket is somebody's file. */
+    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode)) {
+        (void)unlink(path);
+    }
+    const mode_t old_mask = umask((mode_t)(~config->unix_mask & 0777));
+    const int fd = open_socket((struct sockaddr *)&address, sizeof(address), config->backlog);
+    const int error = errno;
+    (void)umask(old_mask);
+    if (fd < 0) {
+        log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s: %s", path,
+                strerror(error));
+        return false;
+    }
+    return add_socket(listener, fd, false);
+}
+
+static bool listen_everywhere(struct listener *listener)
+{
+    const struct config *config = listener->setup.config;
+    const struct config_address everywhere = {.port = CONFIG_PORT_UNSET};
+    bool ok = true;
+
+    if (config->unix_path != NULL) {
+        return listen_unix(listener, config->unix_path);
+    }
+    if (config->addresses_count == 0) {
+        ok = listen_tcp(listener, &everywhere);
+    }
+    for (uint32_t i = 0; ok && i < config->addresses_count; i++) {
+        ok = listen_tcp(listener, &config->addresses[i]);
+    }
+    if (ok && listener->sockets_count == 0) {
+        log_say(listener->setup.log, LOG_ALWAYS, "there is nothing to listen on");
+        ok = false;
+    }
+    return ok;
+}
+
+/* ---- its life ---- */
+
+struct listener *listener_new(const struct listener_setup *setup)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener == NULL) {
+        return NULL;
+    }
+    listener->setup = *setup;
+    listener->retry = event_new(setup->base, -1, 0, on_retry, listener);
+    if (listener->retry == NULL || !listen_everywhere(listener)) {
+        listener_free(listener);
+        return NULL;
+    }
+    return listener;
+}
+
+bool listener_start(struct listener *listener)
+{
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        if (event_add(listener->sockets[i].event, NULL) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void listener_free(struct listener *listener)
+{
+    if (listener == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        if (listener->sockets[i].event != NULL) {
+            event_free(listener->sockets[i].event);
+        }
+        (void)close(listener->sockets[i].fd);
+    }
+    if (listener->retry != NULL) {
+        event_free(listener->retry);
+    }
+    free(listener);
+}
+
+bool listener_write_ports(const struct listener *listener, const char *path)
+{
+    char temporary[4096];
+    const int length = snprintf(temporary, sizeof(temporary), "%s.lck", path);
+
+    if (length < 0 || (size_t)length >= sizeof(temporary)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        const struct address *address = &listener->sockets[i].address;
+        if (address->family != AF_UNIX) {
+            (void)fprintf(file, "TCP %s: %u\n", address->family == AF_INET6 ? "INET6" : "INET",
+                          address->port);
+        }
+    }
+    const bool written = ferror(file) == 0;
+    return fclose(file) == 0 && written && rename(temporary, path) == 0;
+}
+
+bool listener_each(const struct listener *listener, conn_view_fn *visit, void *context)
+{
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        const struct conn_view view = {
+            .fd = listener->sockets[i].fd,
+            .state = "conn_listening",
+            .active_s = listener->setup.clock->started_s,
+            .local = listener->sockets[i].address,
+        };
+        if (!visit(context, &view)) {
+            return false;
+        }
+    }
+    return true;
+}

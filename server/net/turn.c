@@ -1,0 +1,571 @@
+/*
+ * turn.c - what a connection does between two waits: drain, execute what has come, read, execute,
+ * write. See conn.h.
+ */
+#include "server/admin/log.h"
+#include "server/clock.h"
+#include "server/command.h"
+#include "server/counters.h"
+#include "server/limits.h"
+#include "server/net/conn_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NO_MEMORY_READING "SERVER_ERROR out of memory reading request"
+
+enum progress {
+    PROGRESS_GO_ON,
+    PROGRESS_ANSWERED,
+    PROGRESS_STARVED,
+    PROGRESS_BLOCKED,
+    PROGRESS_YIELDED,
+    PROGRESS_FINISHED,
+    PROGRESS_BROKEN, /* the socket is dead: close, write nothing */
+};
+
+struct turn {
+    struct conn *conn;
+    struct conn_host *host;
+    struct buffer *from; /* where the bytes are: the connection's input or the host's */
+    uint32_t now_s;
+    unsigned quota;  /* requests until others are looked for */
+    unsigned rounds; /* quotas used up */
+    unsigned flushes;
+};
+
+static void note_activity(const struct turn *turn)
+{
+    atomic_store_explicit(&turn->conn->active_s, turn->now_s, memory_order_relaxed);
+}
+
+static void note_doing(const struct turn *turn, enum conn_doing doing)
+{
+    atomic_store_explicit(&turn->conn->doing, (uint8_t)doing, memory_order_relaxed);
+}
+
+/* ---- writing ---- */
+
+/* What the socket takes of @bytes; 0 when it takes nothing now, -1 when it is dead. */
+static ssize_t send_some(const struct turn *turn, const uint8_t *bytes, size_t count)
+{
+    ssize_t sent;
+
+    do {
+        sent = send(turn->conn->fd, bytes, count, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        return errno == EAGAIN ? 0 : -1;
+    }
+    counters_add(turn->host->counters, COUNTER_BYTES_WRITTEN, (uint64_t)sent);
+    note_activity(turn);
+    return sent;
+}
+
+static void reset_reply(struct conn_host *host)
+{
+    host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
+    if (host->large_output.capacity > LIMITS_OUTPUT_KEPT_BYTES) {
+        buffer_free(&host->large_output, host->budget);
+    }
+}
+
+/* What the socket did not take becomes the connection's. It is copied; but where most of a large reply
+ * is left it stays in place, and the connection takes the buffer. False: no memory. */
+static bool keep_output(struct turn *turn, size_t sent)
+{
+    struct conn_host *host = turn->host;
+    struct buffer *output = &turn->conn->output;
+    const struct protocol_reply *reply = &host->reply;
+    const size_t rest = reply->used - sent;
+    const bool large = reply->data != host->output;
+
+    assert(output->capacity == 0);
+    if (!large || rest < reply->capacity / 2) {
+        if (buffer_copy(output, host->budget, reply->data + sent, rest)) {
+            return true;
+        }
+        if (!large) {
+            return false;
+        }
+    }
+    *output = host->large_output;
+    output->start = sent;
+    output->end = reply->used;
+    host->large_output = (struct buffer){0};
+    return true;
+}
+
+/* Writes what was composed. False: the connection is broken. */
+static bool flush(struct turn *turn)
+{
+    struct protocol_reply *reply = &turn->host->reply;
+
+    assert(turn->conn->output.capacity == 0);
+    const ssize_t sent = send_some(turn, reply->data, reply->used);
+    bool ok = sent >= 0;
+    if (ok && (size_t)sent < reply->used) {
+        ok = keep_output(turn, (size_t)sent);
+    }
+    turn->flushes++;
+    reset_reply(turn->host);
+    return ok;
+}
+
+/* Writes what an earlier turn left. */
+static enum progress drain(struct turn *turn)
+{
+    struct buffer *output = &turn->conn->output;
+
+    if (output->capacity == 0) {
+        return PROGRESS_GO_ON;
+    }
+    const ssize_t sent = send_some(turn, output->data + output->start, buffer_count(output));
+    if (sent < 0) {
+        return PROGRESS_BROKEN;
+    }
+    output->start += (size_t)sent;
+    if (buffer_count(output) > 0) {
+        return PROGRESS_BLOCKED;
+    }
+    buffer_free(output, turn->host->budget);
+    return turn->conn->closing ? PROGRESS_FINISHED : PROGRESS_GO_ON;
+}
+
+/* Makes the reply have @bytes of room, by writing what is in it and, where that is not enough, with a
+ * larger buffer. Without memory for that the request is marked as refused, and the reply is empty. */
+static enum progress make_room(struct turn *turn, size_t bytes)
+{
+    struct conn_host *host = turn->host;
+
+    if (host->reply.used > 0) {
+        if (!flush(turn)) {
+            return PROGRESS_BROKEN;
+        }
+        if (turn->conn->output.capacity > 0) {
+            return PROGRESS_BLOCKED;
+        }
+    }
+    if (bytes <= host->reply.capacity) {
+        return PROGRESS_GO_ON;
+    }
+    struct buffer *large = &host->large_output;
+    if (large->capacity < bytes) {
+        reset_reply(host);
+        buffer_free(large, host->budget);
+        if (!buffer_resize(large, host->budget, bytes)) {
+            counters_add(host->counters, COUNTER_OUTPUT_REFUSED, 1);
+            turn->conn->refused = true;
+            return PROGRESS_GO_ON;
+        }
+    }
+    host->large_output_used = true;
+    host->reply = (struct protocol_reply){.data = large->data, .capacity = large->capacity};
+    return PROGRESS_GO_ON;
+}
+
+/* ---- keeping what is not finished ---- */
+
+static void rebase(struct protocol_slice *slice, const uint8_t *from, uint8_t *to)
+{
+    if (slice->data != NULL) {
+        slice->data = to + (slice->data - from);
+    }
+}
+
+/* Moves what waits in the worker's input to the connection's own, and the request's slices with it.
+ * False: no memory. */
+static bool keep_input(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct buffer *own = &conn->input;
+
+    if (turn->from == own) {
+        if (buffer_count(own) == 0) {
+            buffer_free(own, turn->host->budget);
+        }
+        return true;
+    }
+    struct buffer *shared = turn->from;
+    const uint8_t *bytes = shared->data + shared->start;
+    if (buffer_count(shared) > 0) {
+        if (!buffer_copy(own, turn->host->budget, bytes, buffer_count(shared))) {
+            return false;
+        }
+        if (conn->step != CONN_PARSE && !conn->is_error) {
+            struct protocol_request *request = &conn->parsed.request;
+            rebase(&request->key, bytes, own->data);
+            rebase(&request->keys, bytes, own->data);
+            rebase(&request->value, bytes, own->data);
+            rebase(&request->argument, bytes, own->data);
+        }
+    }
+    shared->start = 0;
+    shared->end = 0;
+    turn->from = own;
+    return true;
+}
+
+/* ---- executing ---- */
+
+/* After a request: does the turn go on? Not with others waiting and -R requests done. */
+static enum progress count_request(struct turn *turn)
+{
+    struct conn_host *host = turn->host;
+
+    turn->quota--;
+    if (turn->quota > 0 && turn->flushes < LIMITS_TURN_FLUSHES) {
+        return PROGRESS_GO_ON;
+    }
+    turn->quota = host->requests_max;
+    turn->rounds++;
+    const bool others = event_base_get_num_events(host->base, EVENT_BASE_COUNT_ACTIVE) > 0 ||
+                        !TAILQ_EMPTY(&host->ready);
+    const bool long_enough =
+        turn->rounds >= LIMITS_TURN_ROUNDS || turn->flushes >= LIMITS_TURN_FLUSHES;
+    if ((!others && !long_enough) || buffer_count(turn->from) == 0 || !keep_input(turn)) {
+        return PROGRESS_GO_ON;
+    }
+    if (others) {
+        counters_add(host->counters, COUNTER_CONN_YIELDS, 1);
+    }
+    return PROGRESS_YIELDED;
+}
+
+static void log_request(const struct turn *turn)
+{
+    const uint8_t *bytes = turn->from->data + turn->from->start;
+    size_t count = 0;
+
+    while (count < buffer_count(turn->from) && count < LOG_LINE_BYTES_MAX && bytes[count] != '\n' &&
+           bytes[count] != '\r') {
+        count++;
+    }
+    log_say(turn->host->log, LOG_COMMANDS, "<%d %.*s", turn->conn->fd, (int)count,
+            (const char *)bytes);
+}
+
+/* More has come, but certainly not all: parsing again would only cost, and a client that sends a long
+ * line byte by byte could make it cost a lot. */
+static bool is_known_unfinished(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    const size_t count = buffer_count(turn->from);
+
+    if (conn->wanted > 0) {
+        return count < conn->wanted;
+    }
+    if (conn->scanned <= PROTOCOL_LINE_BYTES_MAX || count > PROTOCOL_GET_LINE_BYTES_MAX) {
+        return false;
+    }
+    const uint8_t *bytes = turn->from->data + turn->from->start;
+    if (memchr(bytes + conn->scanned, '\n', count - conn->scanned) != NULL) {
+        return false;
+    }
+    conn->scanned = count;
+    return true;
+}
+
+static enum progress parse(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct buffer *from = turn->from;
+    const size_t count = buffer_count(from);
+
+    if (count == 0 || is_known_unfinished(turn)) {
+        return PROGRESS_STARVED;
+    }
+    const enum protocol_result result =
+        protocol_parse(from->data + from->start, count, turn->host->value_bytes_max, &conn->parsed);
+    if (result == PROTOCOL_MORE) {
+        conn->wanted = conn->parsed.wanted;
+        conn->scanned = count;
+        return PROGRESS_STARVED;
+    }
+    conn->wanted = 0;
+    conn->scanned = 0;
+    if (log_wants(turn->host->log, LOG_COMMANDS)) {
+        log_request(turn);
+    }
+    if (result == PROTOCOL_CLOSE) {
+        return PROGRESS_FINISHED;
+    }
+    conn->is_error = result == PROTOCOL_ERROR;
+    if (conn->is_error) {
+        from->start += conn->parsed.used; /* an error's line is not needed to answer it */
+        conn->parsed.used = 0;
+    }
+    conn->step = conn->parsed.swallow > 0 ? CONN_SWALLOW : CONN_ANSWER;
+    return PROGRESS_GO_ON;
+}
+
+/* Drops the data block behind a refused line, as far as it has come. The line itself stays. */
+static enum progress swallow(struct turn *turn)
+{
+    struct protocol_parsed *parsed = &turn->conn->parsed;
+    const size_t behind = buffer_count(turn->from) - parsed->used;
+
+    if (behind < parsed->swallow) {
+        turn->from->end -= behind;
+        parsed->swallow -= behind;
+        return PROGRESS_STARVED;
+    }
+    parsed->used += parsed->swallow;
+    parsed->swallow = 0;
+    turn->conn->step = CONN_ANSWER;
+    return PROGRESS_GO_ON;
+}
+
+static enum progress execute(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct conn_host *host = turn->host;
+    size_t room_bytes = 0;
+
+    switch (command_execute(host->command, &conn->parsed.request, &host->reply, turn->now_s,
+                            &room_bytes)) {
+    case COMMAND_DONE:
+        return PROGRESS_ANSWERED;
+    case COMMAND_NEEDS_ROOM:
+        return make_room(turn, room_bytes);
+    case COMMAND_SHUTDOWN:
+        host->on_shutdown(false);
+        break;
+    case COMMAND_SHUTDOWN_GRACEFUL:
+        host->on_shutdown(true);
+        break;
+    case COMMAND_CLOSE:
+        break;
+    }
+    return PROGRESS_FINISHED;
+}
+
+static enum progress answer(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct protocol_reply *reply = &turn->host->reply;
+
+    if (protocol_reply_room(reply) < PROTOCOL_REPLY_BYTES_MAX) {
+        return make_room(turn, PROTOCOL_REPLY_BYTES_MAX);
+    }
+    if (conn->is_error) {
+        const char *error = conn->parsed.error;
+        const bool written = error == NULL || protocol_reply_line(reply, error);
+        assert(written);
+    } else if (conn->refused) {
+        command_refuse(turn->host->command, &conn->parsed.request, reply, turn->now_s);
+    } else {
+        const enum progress progress = execute(turn);
+        if (progress != PROGRESS_ANSWERED) {
+            return progress;
+        }
+    }
+    turn->from->start += conn->parsed.used;
+    conn->step = CONN_PARSE;
+    conn->refused = false;
+    return count_request(turn);
+}
+
+/* Executes what has come until the turn ends or needs bytes. */
+static enum progress run(struct turn *turn)
+{
+    enum progress progress = PROGRESS_GO_ON;
+
+    while (progress == PROGRESS_GO_ON) {
+        switch (turn->conn->step) {
+        case CONN_PARSE:
+            progress = parse(turn);
+            break;
+        case CONN_SWALLOW:
+            progress = swallow(turn);
+            break;
+        case CONN_ANSWER:
+            progress = answer(turn);
+            break;
+        }
+    }
+    return progress;
+}
+
+/* ---- reading ---- */
+
+/* There is no memory for the rest of a request. Of a storage command only the line is kept, its data
+ * block is dropped as it comes, and the answer says why. Of a line nothing can be kept. */
+static enum progress abandon(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct buffer *own = &conn->input;
+
+    counters_add(turn->host->counters, COUNTER_INPUT_REFUSED, 1);
+    if (conn->wanted == 0) {
+        (void)protocol_reply_line(&turn->host->reply, NO_MEMORY_READING);
+        return PROGRESS_FINISHED;
+    }
+    const size_t count = buffer_count(own);
+    const uint8_t *newline = memchr(own->data + own->start, '\n', count);
+    assert(newline != NULL); /* how much is wanted stands in the line */
+    const size_t line_bytes = (size_t)(newline + 1 - own->data) - own->start;
+    own->end = own->start + line_bytes;
+    const bool smaller = buffer_resize(own, turn->host->budget, line_bytes);
+    (void)smaller; /* else it is only larger than it need be */
+
+    const enum protocol_result result =
+        protocol_parse(own->data + own->start, line_bytes, 0, &conn->parsed);
+    assert(result == PROTOCOL_REQUEST && conn->parsed.swallow > count - line_bytes);
+    conn->parsed.swallow -= count - line_bytes;
+    conn->is_error = false;
+    conn->refused = true;
+    conn->wanted = 0;
+    conn->scanned = 0;
+    conn->step = CONN_SWALLOW;
+    return PROGRESS_STARVED;
+}
+
+/* Chooses where the next bytes go: the worker's input, with what there is of a request copied in front
+ * of them, unless that is much or is going to be. False: no memory. */
+static bool aim(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct buffer *own = &conn->input;
+    struct buffer *shared = &turn->host->input;
+    const size_t count = buffer_count(own);
+
+    if (count <= LIMITS_INPUT_BYTES / 2 && conn->wanted <= LIMITS_INPUT_BYTES) {
+        shared->start = 0;
+        shared->end = count;
+        if (count > 0) {
+            memcpy(shared->data, own->data + own->start, count);
+        }
+        buffer_free(own, turn->host->budget);
+        turn->from = shared;
+        return true;
+    }
+    turn->from = own;
+    if (own->end < own->capacity && own->start == 0) {
+        return true;
+    }
+    size_t capacity = 2 * count;
+    if (conn->wanted > 0 && capacity > conn->wanted) {
+        capacity = conn->wanted; /* and no more: what follows is read into the worker's input */
+    }
+    return buffer_resize(own, turn->host->budget, capacity);
+}
+
+/* One recv(). The bytes that came; 0 where none did now, or no more ever will (conn->eof). */
+static size_t receive(struct turn *turn, uint8_t *bytes, size_t room)
+{
+    ssize_t count;
+
+    assert(room > 0);
+    do {
+        count = recv(turn->conn->fd, bytes, room, 0);
+    } while (count < 0 && errno == EINTR);
+    if (count > 0) {
+        counters_add(turn->host->counters, COUNTER_BYTES_READ, (uint64_t)count);
+        note_activity(turn);
+        return (size_t)count;
+    }
+    if (count == 0 || errno != EAGAIN) {
+        turn->conn->eof = true;
+    }
+    return 0;
+}
+
+static enum progress read_and_run(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+
+    if (conn->step == CONN_SWALLOW) {
+        struct buffer *shared = &turn->host->input;
+        const size_t swallow_bytes = conn->parsed.swallow;
+        conn->parsed.swallow -=
+            receive(turn, shared->data,
+                    swallow_bytes < shared->capacity ? swallow_bytes : shared->capacity);
+        return run(turn);
+    }
+    if (!aim(turn)) {
+        return abandon(turn);
+    }
+    struct buffer *from = turn->from;
+    from->end += receive(turn, from->data + from->end, from->capacity - from->end);
+    return run(turn);
+}
+
+/* ---- the turn ---- */
+
+static enum conn_doing doing_of(const struct conn *conn)
+{
+    if (conn->step == CONN_SWALLOW) {
+        return CONN_IS_SWALLOWING;
+    }
+    return buffer_count(&conn->input) > 0 ? CONN_IS_READING : CONN_IS_WAITING;
+}
+
+static void finish(struct turn *turn, enum progress progress)
+{
+    struct conn *conn = turn->conn;
+    struct conn_host *host = turn->host;
+
+    if (progress != PROGRESS_BROKEN && progress != PROGRESS_FINISHED && !keep_input(turn)) {
+        counters_add(host->counters, COUNTER_INPUT_REFUSED, 1);
+        (void)protocol_reply_line(&host->reply, NO_MEMORY_READING);
+        progress = PROGRESS_FINISHED;
+    }
+    if (progress == PROGRESS_BROKEN) {
+        reset_reply(host);
+    } else if (host->reply.used > 0 && conn->output.capacity == 0 && !flush(turn)) {
+        progress = PROGRESS_BROKEN;
+    }
+    host->input.start = 0;
+    host->input.end = 0;
+    assert(progress == PROGRESS_BROKEN || host->reply.used == 0);
+
+    if (progress != PROGRESS_BROKEN && conn->output.capacity > 0) {
+        conn->closing = conn->closing || progress == PROGRESS_FINISHED;
+        note_doing(turn, CONN_IS_WRITING);
+        if (conn_watch(conn, EV_WRITE)) {
+            return;
+        }
+        progress = PROGRESS_BROKEN;
+    }
+    const bool over = progress == PROGRESS_BROKEN || progress == PROGRESS_FINISHED ||
+                      (progress == PROGRESS_STARVED && conn->eof);
+    if (over || !conn_watch(conn, EV_READ)) {
+        conn_close(conn);
+        return;
+    }
+    note_doing(turn, doing_of(conn));
+    if (progress == PROGRESS_YIELDED) {
+        TAILQ_INSERT_TAIL(&host->ready, conn, queue);
+        conn->queued = true;
+    }
+}
+
+void conn_turn(struct conn *conn, bool readable)
+{
+    struct conn_host *host = conn->host;
+    struct turn turn = {
+        .conn = conn,
+        .host = host,
+        .from = &conn->input,
+        .now_s = clock_now_s(host->clock),
+        .quota = host->requests_max,
+    };
+
+    assert(host->reply.used == 0);
+    if (conn->queued) {
+        TAILQ_REMOVE(&host->ready, conn, queue);
+        conn->queued = false;
+    }
+    note_doing(&turn, CONN_IS_WORKING);
+    enum progress progress = drain(&turn);
+    if (progress == PROGRESS_GO_ON) {
+        progress = run(&turn);
+    }
+    if (progress == PROGRESS_STARVED && readable && !conn->eof) {
+        progress = read_and_run(&turn);
+    }
+    finish(&turn, progress);
+}

@@ -1,0 +1,255 @@
+#include "server/net/worker.h"
+
+#include "server/admin/log.h"
+#include "server/clock.h"
+#include "server/command.h"
+#include "server/limits.h"
+#include "server/net/conn_state.h"
+
+#include <event2/event.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct worker {
+    struct conn_host host;
+    uint32_t idle_timeout_s;
+    pthread_t thread;
+    struct event *wake;
+    struct event *tick;
+
+    int wake_fd;
+    _Atomic bool stopping;
+    pthread_mutex_t mailbox_lock;
+    struct conn_queue mailbox; /* under its lock */
+};
+
+/* ---- what happens on the worker's thread ---- */
+
+static void take_mail(struct worker *worker)
+{
+    struct conn_queue mail = TAILQ_HEAD_INITIALIZER(mail);
+    struct conn *conn;
+
+    pthread_mutex_lock(&worker->mailbox_lock);
+    TAILQ_CONCAT(&mail, &worker->mailbox, queue);
+    pthread_mutex_unlock(&worker->mailbox_lock);
+
+    while ((conn = TAILQ_FIRST(&mail)) != NULL) {
+        TAILQ_REMOVE(&mail, conn, queue);
+        conn_open(conn, &worker->host);
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct worker *worker = context;
+    uint64_t ignored;
+
+    (void)what;
+    /* Emptied before the mailbox is: a connection that comes in between wakes us again. */
+    const ssize_t count = read(fd, &ignored, sizeof(ignored));
+    assert(count == sizeof(ignored) || errno == EAGAIN || errno == EINTR);
+    take_mail(worker);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct worker *worker = context;
+
+    (void)fd;
+    (void)what;
+    conn_host_tidy(&worker->host);
+    if (worker->idle_timeout_s > 0) {
+        conn_close_idle(&worker->host, worker->idle_timeout_s, clock_now_s(worker->host.clock));
+    }
+}
+
+/* A turn for each that has yielded; those that yield again wait for the next round. */
+static void run_ready(struct conn_host *host)
+{
+    struct conn *last = TAILQ_LAST(&host->ready, conn_queue);
+    struct conn *conn = NULL;
+
+    while (conn != last) {
+        conn = TAILQ_FIRST(&host->ready);
+        conn_go_on(conn); /* leaves the queue's head, and may be gone */
+    }
+}
+
+static void *run_worker(void *context)
+{
+    struct worker *worker = context;
+    struct conn_host *host = &worker->host;
+
+    while (!atomic_load(&worker->stopping)) {
+        const int flags = EVLOOP_ONCE | (TAILQ_EMPTY(&host->ready) ? 0 : EVLOOP_NONBLOCK);
+        if (event_base_loop(host->base, flags) < 0) {
+            log_say(host->log, LOG_ALWAYS, "event loop failed: %s", strerror(errno));
+        }
+        if (!TAILQ_EMPTY(&host->ready)) {
+            run_ready(host);
+        }
+    }
+    take_mail(worker);
+    conn_close_all(host);
+    return NULL;
+}
+
+/* ---- making and ending one ---- */
+
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config != NULL) {
+        /* A base belongs to one thread: its locks are not needed. */
+        if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0) {
+            base = event_base_new_with_config(config);
+        }
+        event_config_free(config);
+    }
+    return base;
+}
+
+/* Touched at once, so that what they take is seen when the process is measured (footprint.h). */
+static uint8_t *new_touched(size_t bytes)
+{
+    uint8_t *memory = malloc(bytes);
+
+    if (memory != NULL) {
+        memset(memory, 0, bytes);
+    }
+    return memory;
+}
+
+static bool set_up(struct worker *worker)
+{
+    const struct timeval second = {.tv_sec = 1};
+    struct conn_host *host = &worker->host;
+
+    host->base = new_base();
+    host->input.data = new_touched(LIMITS_INPUT_BYTES);
+    host->input.capacity = LIMITS_INPUT_BYTES;
+    host->output = new_touched(LIMITS_OUTPUT_BYTES);
+    host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (host->base == NULL || host->input.data == NULL || host->output == NULL ||
+        worker->wake_fd < 0) {
+        return false;
+    }
+    worker->wake = event_new(host->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
+    worker->tick = event_new(host->base, -1, EV_PERSIST, on_tick, worker);
+    return worker->wake != NULL && worker->tick != NULL && event_add(worker->wake, NULL) == 0 &&
+           event_add(worker->tick, &second) == 0;
+}
+
+struct worker *worker_new(const struct worker_setup *setup)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (worker == NULL) {
+        command_free(setup->command);
+        return NULL;
+    }
+    worker->host = (struct conn_host){
+        .command = setup->command,
+        .counters = setup->counters,
+        .budget = setup->budget,
+        .clock = setup->clock,
+        .log = setup->log,
+        .value_bytes_max = setup->value_bytes_max,
+        .requests_max = setup->requests_max,
+        .on_shutdown = setup->on_shutdown,
+    };
+    worker->idle_timeout_s = setup->idle_timeout_s;
+    worker->wake_fd = -1;
+    TAILQ_INIT(&worker->host.ready);
+    LIST_INIT(&worker->host.roster);
+    TAILQ_INIT(&worker->mailbox);
+    pthread_mutex_init(&worker->host.roster_lock, NULL);
+    pthread_mutex_init(&worker->mailbox_lock, NULL);
+    if (!set_up(worker)) {
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+bool worker_start(struct worker *worker)
+{
+    pthread_attr_t attributes;
+
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    const bool started = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
+                         pthread_create(&worker->thread, &attributes, run_worker, worker) == 0;
+    (void)pthread_attr_destroy(&attributes);
+    return started;
+}
+
+static void wake(struct worker *worker)
+{
+    const uint64_t one = 1;
+    const ssize_t count = write(worker->wake_fd, &one, sizeof(one));
+    /* EAGAIN: its counter is full of wake-ups already. */
+    assert(count == sizeof(one) || errno == EAGAIN || errno == EINTR);
+}
+
+void worker_stop(struct worker *worker)
+{
+    atomic_store(&worker->stopping, true);
+    wake(worker);
+    const int failed = pthread_join(worker->thread, NULL);
+    assert(!failed);
+}
+
+void worker_free(struct worker *worker)
+{
+    struct conn_host *host = &worker->host;
+
+    assert(LIST_EMPTY(&host->roster) && TAILQ_EMPTY(&worker->mailbox));
+    if (worker->tick != NULL) {
+        event_free(worker->tick);
+    }
+    if (worker->wake != NULL) {
+        event_free(worker->wake);
+    }
+    if (worker->wake_fd >= 0) {
+        (void)close(worker->wake_fd);
+    }
+    if (host->base != NULL) {
+        event_base_free(host->base);
+    }
+    buffer_free(&host->large_output, host->budget);
+    free(host->input.data);
+    free(host->output);
+    command_free(host->command);
+    pthread_mutex_destroy(&host->roster_lock);
+    pthread_mutex_destroy(&worker->mailbox_lock);
+    free(worker);
+}
+
+void worker_hand(struct worker *worker, struct conn *conn)
+{
+    pthread_mutex_lock(&worker->mailbox_lock);
+    const bool was_empty = TAILQ_EMPTY(&worker->mailbox);
+    TAILQ_INSERT_TAIL(&worker->mailbox, conn, queue);
+    pthread_mutex_unlock(&worker->mailbox_lock);
+    if (was_empty) {
+        wake(worker);
+    }
+}
+
+bool worker_each(struct worker *worker, conn_view_fn *visit, void *context)
+{
+    return conn_each(&worker->host, visit, context);
+}

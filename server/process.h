@@ -1,0 +1,40 @@
+/*
+ * process.h - what the process is to the system: its limits, user, terminal, pid file, memory locks.
+ *
+ * In the order in which a start does it: limits (needs root), user, daemon, locks, pid file. Every
+ * call that fails has said why in the log.
+ *
+ * Threads: before there are any.
+ */
+#ifndef SERVER_PROCESS_H
+#define SERVER_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct log;
+
+/** process_allow_files() - room for @files descriptors, as far as the system lets us. */
+bool process_allow_files(size_t files, struct log *log) __attribute__((warn_unused_result));
+/** process_allow_core() - core files of any size. */
+bool process_allow_core(struct log *log) __attribute__((warn_unused_result));
+/** process_become() - another user and its group, and no further groups. Needs root. */
+bool process_become(const char *user, struct log *log) __attribute__((warn_unused_result));
+
+/**
+ * process_daemonize() - go on in the background, in a session of its own.
+ * @ready_fd: set to what process_ready() wants.
+ *
+ * The caller's process stays until the daemon is ready, and exits 0 then, or 1 when it ends before: a
+ * start that fails is seen by whoever started it, messages and all.
+ */
+bool process_daemonize(int *ready_fd, struct log *log) __attribute__((warn_unused_result));
+/** process_ready() - the daemon serves: its parent may go, and the terminal is let go of. */
+void process_ready(int ready_fd);
+
+/** process_lock_memory() - nothing that is touched is ever swapped out. */
+bool process_lock_memory(struct log *log) __attribute__((warn_unused_result));
+/** process_write_pid() - the pid and a newline, into a file. */
+bool process_write_pid(const char *path, struct log *log) __attribute__((warn_unused_result));
+
+#endif

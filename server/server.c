@@ -1,0 +1,296 @@
+#include "server/server.h"
+
+#include "server/admin/config.h"
+#include "server/admin/log.h"
+#include "server/admin/stats.h"
+#include "server/budget.h"
+#include "server/cache/cache.h"
+#include "server/clock.h"
+#include "server/command.h"
+#include "server/counters.h"
+#include "server/footprint.h"
+#include "server/limits.h"
+#include "server/maintenance.h"
+#include "server/net/net.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* A lock for so many threads waits seldom; a shard takes a few pages of its own. */
+#define SHARDS_PER_THREAD  4u
+#define SHARD_BYTES_MIN    ((size_t)4 << 20)
+/* Buffers from here on are mappings of their own, and go back to the system when they are freed. */
+#define MMAP_BYTES_MIN     (64 << 10)
+#define PORTS_PATH_SETTING "MEMCACHED_PORT_FILENAME"
+
+struct server {
+    const struct config *config;
+    const struct clock *clock;
+    struct log *log;
+    struct event_base *base;
+    struct event *signals[4];
+    struct cache *cache;
+    struct counters_all *counters;
+    struct budget *budget;
+    struct stats *stats;
+    struct command_shared command;
+    struct net *net;
+    struct footprint *footprint;
+    struct maintenance *maintenance;
+};
+
+/* ---- signals ---- */
+
+static void on_stop(evutil_socket_t number, short what, void *context)
+{
+    struct server *server = context;
+
+    (void)what;
+    if (number == SIGUSR1) {
+        log_say(server->log, LOG_ALWAYS, "Gracefully stopping");
+    } else {
+        log_say(server->log, LOG_EVENTS, "stopping on signal %d", (int)number);
+    }
+    (void)event_base_loopbreak(server->base);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *context)
+{
+    struct server *server = context;
+
+    (void)number;
+    (void)what;
+    log_say(server->log, LOG_ALWAYS, "SIGHUP: there is nothing to read again");
+}
+
+/* The command "shutdown", from a worker's thread: the way from outside is taken, as there is no other
+ * into the main thread's loop. */
+static void on_shutdown(bool graceful)
+{
+    (void)kill(getpid(), graceful ? SIGUSR1 : SIGINT);
+}
+
+static bool catch_signals(struct server *server)
+{
+    const struct {
+        int number;
+        event_callback_fn call;
+    } caught[] = {{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGUSR1, on_stop}, {SIGHUP, on_hangup}};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++) {
+        server->signals[i] = evsignal_new(server->base, caught[i].number, caught[i].call, server);
+        if (server->signals[i] == NULL || event_add(server->signals[i], NULL) != 0) {
+            log_say(server->log, LOG_ALWAYS, "cannot catch signals");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- setting up ---- */
+
+static size_t system_memory_bytes(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    const long page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : 0;
+}
+
+static unsigned choose_shards(const struct config *config)
+{
+    unsigned shards = 1;
+
+    while (shards < CACHE_SHARDS_MAX && shards < SHARDS_PER_THREAD * config->threads &&
+           2 * shards * SHARD_BYTES_MIN <= config->memory_bytes) {
+        shards *= 2;
+    }
+    return shards;
+}
+
+static bool make_cache(struct server *server)
+{
+    const struct config *config = server->config;
+    const size_t system_bytes = system_memory_bytes();
+    struct cache_config cache = {
+        .memory_bytes = config->memory_bytes,
+        /* Address space for "cache_memlimit" to grow into; locked memory would all be taken at once. */
+        .reserve_bytes = config->lock_memory || system_bytes < config->memory_bytes
+                             ? config->memory_bytes
+                             : system_bytes,
+        .item_bytes_max = config->item_bytes_max,
+        .shards = choose_shards(config),
+        .evict = config->evict,
+        .compress = config->compress,
+        .now_s = clock_now_s(server->clock),
+    };
+
+    if (getrandom(&cache.seed, sizeof(cache.seed), 0) != sizeof(cache.seed)) {
+        log_say(server->log, LOG_ALWAYS, "no randomness from the system: %s", strerror(errno));
+        return false;
+    }
+    server->cache = cache_new(&cache);
+    if (server->cache == NULL) {
+        log_say(server->log, LOG_ALWAYS, "no memory for a cache of %zu MB",
+                config->memory_bytes >> 20);
+    }
+    return server->cache != NULL;
+}
+
+static bool make_shared(struct server *server)
+{
+    const struct config *config = server->config;
+
+    server->counters = counters_new(config->threads + 1);
+    server->budget = budget_new(server->cache, config->memory_bytes);
+    if (server->counters == NULL || server->budget == NULL) {
+        log_say(server->log, LOG_ALWAYS, "-m is too small");
+        return false;
+    }
+    const struct stats_setup stats = {
+        .config = config,
+        .clock = server->clock,
+        .counters = server->counters,
+        .event_version = event_get_version(),
+        .cache = server->cache,
+        .budget = server->budget,
+    };
+    server->stats = stats_new(&stats);
+    server->command = (struct command_shared){
+        .config = config,
+        .cache = server->cache,
+        .stats = server->stats,
+        .budget = server->budget,
+        .log = server->log,
+    };
+    return server->stats != NULL;
+}
+
+static bool make_net(struct server *server)
+{
+    const struct net_setup net = {
+        .config = server->config,
+        .clock = server->clock,
+        .command = &server->command,
+        .counters = server->counters,
+        .budget = server->budget,
+        .log = server->log,
+        .base = server->base,
+        .on_shutdown = on_shutdown,
+    };
+
+    server->net = net_new(&net);
+    if (server->net != NULL) {
+        stats_set_conns(server->stats, net_emit_conns, server->net);
+    }
+    return server->net != NULL;
+}
+
+static bool write_ports(const struct server *server)
+{
+    const char *path = server->config->port_path;
+
+    if (path == NULL) {
+        path = getenv(PORTS_PATH_SETTING);
+    }
+    if (path != NULL && !net_write_ports(server->net, path)) {
+        log_say(server->log, LOG_ALWAYS, "cannot write %s: %s", path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* Signals are the main thread's alone. */
+static bool start_threads(struct server *server)
+{
+    sigset_t all, before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool started = net_start(server->net);
+    if (started) {
+        server->maintenance =
+            maintenance_new(server->cache, server->footprint, server->clock, server->log);
+        started = server->maintenance != NULL;
+        if (!started) {
+            log_say(server->log, LOG_ALWAYS, "cannot start the maintenance thread");
+        }
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+static bool set_up(struct server *server)
+{
+    server->base = event_base_new();
+    if (server->base == NULL) {
+        log_say(server->log, LOG_ALWAYS, "cannot make an event base");
+        return false;
+    }
+    if (!make_cache(server) || !make_shared(server) || !make_net(server)) {
+        return false;
+    }
+    server->footprint = footprint_new(server->cache, server->budget, server->config->threads + 1);
+    if (server->footprint == NULL) {
+        log_say(server->log, LOG_ALWAYS, "-m %zu is too small: the process alone takes more",
+                server->config->memory_bytes >> 20);
+        return false;
+    }
+    return start_threads(server) && catch_signals(server) && write_ports(server);
+}
+
+struct server *server_new(const struct config *config, const struct clock *clock, struct log *log)
+{
+    struct server *server = calloc(1, sizeof(*server));
+
+    if (server == NULL) {
+        return NULL;
+    }
+    /* One heap for all threads: what one frees another can use, and little is held in vain. */
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
+    server->config = config;
+    server->clock = clock;
+    server->log = log;
+    if (!set_up(server)) {
+        server_free(server);
+        return NULL;
+    }
+    return server;
+}
+
+bool server_run(struct server *server)
+{
+    return event_base_dispatch(server->base) >= 0;
+}
+
+void server_free(struct server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++) {
+        if (server->signals[i] != NULL) {
+            event_free(server->signals[i]);
+        }
+    }
+    maintenance_free(server->maintenance);
+    net_free(server->net);
+    footprint_free(server->footprint);
+    stats_free(server->stats);
+    budget_free(server->budget);
+    counters_free(server->counters);
+    cache_free(server->cache);
+    if (server->base != NULL) {
+        event_base_free(server->base);
+    }
+    free(server);
+}
