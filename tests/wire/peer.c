@@ -1,0 +1,241 @@
+#include "tests/wire/peer.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STARTS_MAX  10 /* ports tried */
+#define OPTIONS_MAX 64
+
+struct peer {
+    pid_t child;
+    uint16_t port;
+    char folder[32]; /* of the unix socket; "" over TCP */
+    char path[48];
+};
+
+struct arguments {
+    char text[512];
+    char *words[OPTIONS_MAX + 1];
+    size_t count;
+};
+
+/* A port of 127.0.0.1 that was free a moment ago; 0: none. */
+static uint16_t free_port(void)
+{
+    uint16_t port = 0;
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    if (probe >= 0 && bind(probe, (struct sockaddr *)&address, bytes) == 0 &&
+        getsockname(probe, (struct sockaddr *)&address, &bytes) == 0)
+        port = ntohs(address.sin_port);
+    if (probe >= 0)
+        (void)close(probe);
+    return port;
+}
+
+static bool make_arguments(const struct peer *peer, const char *program, const char *options,
+                           struct arguments *arguments)
+{
+    char where[96];
+    if (peer->path[0] != '\0')
+        (void)snprintf(where, sizeof(where), "-s %s -a 700", peer->path);
+    else
+        (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0", (unsigned)peer->port);
+    int bytes = snprintf(arguments->text, sizeof(arguments->text), "%s %s %s %s", program, where,
+                         geteuid() == 0 ? "-u root" : "", options);
+    if ((size_t)bytes >= sizeof(arguments->text))
+        return false;
+    char *state;
+    for (char *word = strtok_r(arguments->text, " ", &state); word != NULL;
+         word = strtok_r(NULL, " ", &state)) {
+        if (arguments->count == OPTIONS_MAX)
+            return false;
+        arguments->words[arguments->count++] = word;
+    }
+    return true;
+}
+
+/* In the child: becomes the server. */
+static _Noreturn void become_server(const struct arguments *arguments)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)execvp(arguments->words[0], arguments->words);
+    fprintf(stderr, "%s: %s\n", arguments->words[0], strerror(errno));
+    _exit(127);
+}
+
+static void pause_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    while (nanosleep(&pause, &pause) < 0 && errno == EINTR) {
+    }
+}
+
+bool peer_running(const struct peer *peer)
+{
+    siginfo_t info = {0};
+    int answer = waitid(P_PID, (id_t)peer->child, &info, WEXITED | WNOHANG | WNOWAIT);
+    return answer == 0 && info.si_pid == 0;
+}
+
+enum client_status peer_connect(const struct peer *peer, struct client *client)
+{
+    if (peer->path[0] != '\0')
+        return client_connect_unix(client, peer->path, PEER_TIMEOUT_MS);
+    return client_connect_tcp(client, "127.0.0.1", peer->port, PEER_TIMEOUT_MS);
+}
+
+/* The process id that whoever listens there gives; 0: nobody, or no sense. */
+static long pid_of_listener(const struct peer *peer)
+{
+    struct client *client = client_new();
+    assert(client != NULL);
+    long pid = 0;
+    if (peer_connect(peer, client) == CLIENT_OK && client_stats(client, "") == CLIENT_OK) {
+        struct client_stat stat;
+        while (client_read_stat(client, &stat) == CLIENT_OK) {
+            char digits[24];
+            if (stat.name.bytes != 3 || memcmp(stat.name.data, "pid", 3) != 0 ||
+                stat.value.bytes >= sizeof(digits))
+                continue;
+            memcpy(digits, stat.value.data, stat.value.bytes);
+            digits[stat.value.bytes] = '\0';
+            pid = strtol(digits, NULL, 10);
+        }
+    }
+    client_free(client);
+    return pid;
+}
+
+static bool await_answer(const struct peer *peer)
+{
+    for (unsigned waited_ms = 0; waited_ms < PEER_TIMEOUT_MS; waited_ms += 5) {
+        long pid = pid_of_listener(peer);
+        if (pid != 0)
+            return pid == (long)peer->child;
+        if (!peer_running(peer))
+            return false;
+        pause_ms(5);
+    }
+    return false;
+}
+
+static bool launch(struct peer *peer, const char *program, const char *options, char *error)
+{
+    struct arguments arguments = {0};
+    if (!make_arguments(peer, program, options, &arguments)) {
+        (void)snprintf(error, PEER_ERROR_BYTES, "too many options: %s", options);
+        return false;
+    }
+    peer->child = fork();
+    if (peer->child == 0)
+        become_server(&arguments);
+    if (peer->child < 0) {
+        (void)snprintf(error, PEER_ERROR_BYTES, "fork: %s", strerror(errno));
+        return false;
+    }
+    if (await_answer(peer))
+        return true;
+    (void)snprintf(error, PEER_ERROR_BYTES, "%s does not start with %s", program, options);
+    (void)kill(peer->child, SIGKILL);
+    (void)waitpid(peer->child, NULL, 0);
+    return false;
+}
+
+static void remove_folder(const struct peer *peer)
+{
+    if (peer->path[0] != '\0')
+        (void)unlink(peer->path);
+    if (peer->folder[0] != '\0')
+        (void)rmdir(peer->folder);
+}
+
+struct peer *peer_start(const char *program, const char *options, bool over_unix, char *error)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    assert(peer != NULL);
+    if (over_unix) {
+        (void)snprintf(peer->folder, sizeof(peer->folder), "/tmp/peer.XXXXXX");
+        if (mkdtemp(peer->folder) == NULL) {
+            (void)snprintf(error, PEER_ERROR_BYTES, "%s: %s", peer->folder, strerror(errno));
+            free(peer);
+            return NULL;
+        }
+        (void)snprintf(peer->path, sizeof(peer->path), "%s/socket", peer->folder);
+    }
+    for (int tries = 0; tries < STARTS_MAX; tries++) {
+        peer->port = over_unix ? 0 : free_port();
+        if (launch(peer, program, options, error))
+            return peer;
+    }
+    remove_folder(peer);
+    free(peer);
+    return NULL;
+}
+
+bool peer_stop(struct peer *peer)
+{
+    (void)kill(peer->child, SIGTERM);
+    int exit_status = -1;
+    for (unsigned waited_ms = 0; waited_ms < PEER_TIMEOUT_MS; waited_ms += 2) {
+        if (waitpid(peer->child, &exit_status, WNOHANG) == peer->child) {
+            remove_folder(peer);
+            free(peer);
+            return WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0;
+        }
+        pause_ms(2);
+    }
+    peer_kill(peer);
+    return false;
+}
+
+void peer_kill(struct peer *peer)
+{
+    if (peer == NULL)
+        return;
+    (void)kill(peer->child, SIGKILL);
+    (void)waitpid(peer->child, NULL, 0);
+    remove_folder(peer);
+    free(peer);
+}
+
+/* A line "<name>:   1234 kB" of the child's status, in bytes. */
+static size_t status_bytes(const struct peer *peer, const char *name)
+{
+    char path[48];
+    char line[256];
+    size_t bytes = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%ld/status", (long)peer->child);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0)
+            bytes = (size_t)strtoul(line + strlen(name), NULL, 10) * 1024;
+    }
+    (void)fclose(file);
+    return bytes;
+}
+
+size_t peer_resident_bytes_max(const struct peer *peer)
+{
+    return status_bytes(peer, "VmHWM:");
+}
+
+size_t peer_resident_bytes(const struct peer *peer)
+{
+    return status_bytes(peer, "VmRSS:");
+}

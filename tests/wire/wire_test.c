@@ -1,0 +1,142 @@
+/*
+ * wire_test.c - every transcript, played at our server and at Debian's memcached.
+ *
+ *   wire_test <our server> <transcript>...
+ *
+ * Each is a case of its own: <transcript>/<server>, and again with every byte a write of its own.
+ * Every case has a server started for it. memcached is found on PATH; where it is missing, or
+ * is not the version whose answers are written down, that is a failed case.
+ */
+/* cmocka.h stands on the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "tests/wire/play.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMCACHED         "memcached"
+#define MEMCACHED_VERSION "memcached 1.6.18"
+#define CASE_NAME_BYTES   160u
+#define PLAYS             4u /* of each transcript */
+
+struct wire_case {
+    char name[CASE_NAME_BYTES];
+    const char *server;
+    const char *path;
+    enum transcript_for whom;
+    bool bytewise;
+};
+
+static void play_case(void **state)
+{
+    const struct wire_case *wire = *state;
+    char failure[PLAY_FAILURE_BYTES] = "";
+    struct transcript transcript;
+    if (!transcript_load(wire->path, &transcript, failure)) {
+        transcript_free(&transcript);
+        fail_msg("%s", failure);
+    }
+    struct play play = {.transcript = &transcript, .whom = wire->whom, .bytewise = wire->bytewise};
+    bool good = true;
+    struct peer *peer = peer_start(wire->server, transcript.options, transcript.over_unix, failure);
+    if (peer != NULL)
+        good = play_transcript(&play, peer, failure);
+    transcript_free(&transcript);
+    if (peer == NULL || !good) {
+        peer_kill(peer);
+        fail_msg("%s", failure);
+    }
+    /* Only our own server is held to how it ends. */
+    if (wire->whom == TRANSCRIPT_FOR_MEMCACHED)
+        peer_kill(peer);
+    else if (!peer_stop(peer))
+        fail_msg("the server does not exit with 0 on SIGTERM");
+}
+
+static void memcached_is_the_one(void **state)
+{
+    (void)state;
+    char line[128] = "";
+    FILE *answer = popen(MEMCACHED " -V", "r");
+    assert_non_null(answer);
+    (void)fgets(line, sizeof(line), answer);
+    (void)pclose(answer);
+    if (strncmp(line, MEMCACHED_VERSION, strlen(MEMCACHED_VERSION)) != 0)
+        fail_msg("transcripts are for %s on PATH, but there is: %s", MEMCACHED_VERSION, line);
+}
+
+/* "tests/wire/get.txt" is the transcript "get". */
+static void name_case(struct wire_case *wire)
+{
+    const char *slash = strrchr(wire->path, '/');
+    const char *base = slash != NULL ? slash + 1 : wire->path;
+    (void)snprintf(wire->name, sizeof(wire->name), "%.*s/%s%s", (int)strcspn(base, "."), base,
+                   wire->whom == TRANSCRIPT_FOR_OURS ? "zbcached" : MEMCACHED,
+                   wire->bytewise ? "/bytewise" : "");
+}
+
+/* Whether the transcript says that it cannot be cut; one that cannot be read fails in each case. */
+static bool is_whole(const char *path)
+{
+    char error[TRANSCRIPT_ERROR_BYTES];
+    struct transcript transcript;
+    bool whole = transcript_load(path, &transcript, error) && transcript.whole;
+    transcript_free(&transcript);
+    return whole;
+}
+
+static size_t make_cases(const char *server, const char *path, struct wire_case *cases)
+{
+    size_t count = 0;
+    bool whole = is_whole(path);
+    for (unsigned play = 0; play < PLAYS; play++) {
+        bool ours = (play & 1) == 0;
+        bool bytewise = (play & 2) != 0;
+        if (bytewise && whole)
+            continue;
+        cases[count] = (struct wire_case){
+            .server = ours ? server : MEMCACHED,
+            .path = path,
+            .whom = ours ? TRANSCRIPT_FOR_OURS : TRANSCRIPT_FOR_MEMCACHED,
+            .bytewise = bytewise,
+        };
+        name_case(&cases[count++]);
+    }
+    return count;
+}
+
+int main(int arguments_count, char **arguments)
+{
+    if (arguments_count < 3) {
+        fprintf(stderr, "usage: %s <server> <transcript>...\n", arguments[0]);
+        return 2;
+    }
+    size_t paths_count = (size_t)arguments_count - 2;
+    struct wire_case *cases = calloc(paths_count * PLAYS, sizeof(*cases));
+    struct CMUnitTest *tests = calloc(paths_count * PLAYS + 1, sizeof(*tests));
+    assert(cases != NULL && tests != NULL);
+
+    size_t count = 0;
+    for (size_t i = 0; i < paths_count; i++)
+        count += make_cases(arguments[1], arguments[i + 2], cases + count);
+    tests[0] =
+        (struct CMUnitTest){.name = "memcached_is_the_one", .test_func = memcached_is_the_one};
+    for (size_t i = 0; i < count; i++)
+        tests[i + 1] = (struct CMUnitTest){
+            .name = cases[i].name, .test_func = play_case, .initial_state = &cases[i]};
+
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    int failed = _cmocka_run_group_tests("wire", tests, count + 1, NULL, NULL);
+    free(tests);
+    free(cases);
+    return failed == 0 ? 0 : 1;
+}
