@@ -85,6 +85,7 @@ static enum zbud_status open_new(struct zbud_pool *pool, size_t bytes, struct op
     if (slot->log.bits != 0)
         (void)pool_close_log(pool, slot);
     slot->log = handle_pack(place.number, place.end);
+    slot->appended = pool->appended;
     pool_measure_room(pool, place.page);
     pool_slow_check(pool, place.number);
     return ZBUD_OK;
