@@ -218,8 +218,7 @@ static bool play_step(struct stage *stage, const struct transcript_step *step)
             close_connection(connection);
         return true;
     }
-    assert(!"an action that is not known");
-    return false;
+    return fail(stage, "an action that is not known");
 }
 
 /* A connection that is still open has nothing more to say, and answers. */
