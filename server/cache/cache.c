@@ -523,7 +523,7 @@ enum cache_status cache_arith(struct cache_worker *worker, const void *key, size
 {
     struct edit edit = {.worker = worker, .after_bytes = NUMBER_BYTES_MAX};
     enum cache_status status;
-    uint64_t number;
+    uint64_t number = 0;
     do {
         status = edit_read(&edit, key, key_bytes, now_s);
         if (status != CACHE_OK)

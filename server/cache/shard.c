@@ -508,6 +508,7 @@ enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *ke
 void shard_flush(struct shard *shard, uint32_t at_s, uint32_t now_s)
 {
     lock_take(&shard->lock);
+    shard_catch_up(shard, now_s); /* one that is due is not forgotten for a later one */
     shard->flush_at_s = at_s > 0 ? at_s : 1;
     shard_catch_up(shard, now_s);
     lock_give(&shard->lock);
