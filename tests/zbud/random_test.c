@@ -16,6 +16,7 @@
 #include <time.h>
 
 #define PAGES      192u
+#define POOLS      2u
 #define HANDLES    ((PAGES + 1u) * 2u)
 #define OPERATIONS 1000000u
 
@@ -34,6 +35,7 @@ enum kind {
 
 struct buddy {
     enum kind kind;
+    const struct zbud_pool *pool;
     uint32_t seed; /* PLAIN */
     size_t bytes;  /* PLAIN */
     uint64_t word;
@@ -43,12 +45,11 @@ struct buddy {
 
 struct model {
     struct zbud_arena *arena;
-    struct zbud_pool *pool;
+    struct zbud_pool *pools[POOLS];
+    struct zbud_pool *pool; /* whose turn it is */
     uint64_t random;
-    uint64_t operations;
-    unsigned depth;           /* inside how many callbacks */
-    struct zbud_handle given; /* the buddy the innermost callback was called for */
-    uint64_t evicted, visited, rescued, exhausted;
+    unsigned greed; /* of 1000 operations, how many store */
+    uint64_t evicted, visited, rescued, exhausted, trimmed;
     struct buddy buddies[HANDLES];
 };
 
@@ -81,7 +82,7 @@ static size_t pick_bytes(struct model *model, size_t bytes_max)
     }
 }
 
-/* A live buddy of that kind, from a random start; bits 0 where there is none. */
+/* A live buddy of that kind in the pool, from a random start; bits 0 where there is none. */
 static struct zbud_handle pick(struct model *model, enum kind kind)
 {
     struct zbud_handle handle = {0};
@@ -89,7 +90,7 @@ static struct zbud_handle pick(struct model *model, enum kind kind)
 
     for (unsigned i = 0; i < HANDLES; i++) {
         unsigned bits = (start + i) % HANDLES;
-        if (model->buddies[bits].kind == kind) {
+        if (model->buddies[bits].kind == kind && model->buddies[bits].pool == model->pool) {
             handle.bits = bits;
             return handle;
         }
@@ -144,37 +145,64 @@ static void verify_buddy(struct model *model, struct zbud_handle handle)
     assert_int_equal(live_bytes, live);
 }
 
-static void verify_all(struct model *model)
+/* What the model says of the pool's figures. */
+struct expected {
+    uint64_t records, live_bytes, buddies, pages;
+};
+
+static struct expected verify_buddies(struct model *model)
 {
-    struct zbud_pool_figures figures;
-    uint64_t records = 0, live_bytes = 0, buddies = 0, pages = 0;
+    struct expected expected = {0, 0, 0, 0};
+    uint32_t page_before = 0;
 
     for (uint32_t bits = 0; bits < HANDLES; bits++) {
         const struct buddy *buddy = &model->buddies[bits];
-        if (buddy->kind == NOTHING)
+        if (buddy->kind == NOTHING || buddy->pool != model->pool)
             continue;
         verify_buddy(model, (struct zbud_handle){bits});
-        records += buddy->kind == LOG ? live_records(buddy) : 0;
-        for (unsigned number = 0; buddy->kind == LOG && number < buddy->count; number++)
-            live_bytes += buddy->records[number].live ? buddy->records[number].bytes : 0u;
+        expected.buddies++;
+        expected.pages += bits >> 1 != page_before;
+        page_before = bits >> 1;
+        if (buddy->kind == PLAIN)
+            continue;
+        expected.records += live_records(buddy);
+        for (unsigned number = 0; number < buddy->count; number++)
+            expected.live_bytes += buddy->records[number].live ? buddy->records[number].bytes : 0u;
     }
-    for (uint32_t bits = 0; bits < HANDLES; bits += 2) {
-        unsigned in_page = (model->buddies[bits].kind != NOTHING ? 1u : 0u) +
-                           (model->buddies[bits + 1].kind != NOTHING ? 1u : 0u);
-        buddies += in_page;
-        pages += in_page != 0;
-    }
+    return expected;
+}
+
+static void verify_pool(struct model *model)
+{
+    struct expected expected = verify_buddies(model);
+    struct zbud_pool_figures figures;
+
     zbud_pool_figures(model->pool, &figures);
-    assert_int_equal(figures.records, records);
-    assert_int_equal(figures.live_bytes, live_bytes);
-    /* An opened log that nothing was appended to is a buddy that only the pool knows. */
-    assert_true(figures.pages >= pages);
-    assert_true(figures.pages_buddied * 2 + figures.pages_unbuddied >= buddies);
-    assert_true(figures.pages <= pages + ZBUD_LOGS_OPEN + 1);
+    assert_int_equal(figures.records, expected.records);
+    assert_int_equal(figures.live_bytes, expected.live_bytes);
     assert_int_equal(figures.pages, zbud_pool_pages(model->pool));
+    assert_int_equal(figures.pages, figures.pages_buddied + figures.pages_unbuddied);
+    /* An opened log that nothing was appended to is a buddy that only the pool knows. */
+    assert_in_range(figures.pages, expected.pages, expected.pages + ZBUD_LOGS_OPEN + 1);
+    assert_in_range(figures.pages_buddied * 2 + figures.pages_unbuddied, expected.buddies,
+                    expected.buddies + ZBUD_LOGS_OPEN + 1);
     assert_int_equal(figures.slack_bytes,
                      figures.pages * ZBUD_BUDDY_BYTES_MAX - figures.chunks_used * 64);
     zbud_pool_check(model->pool);
+}
+
+static void verify_all(struct model *model)
+{
+    struct zbud_arena_figures figures;
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < POOLS; i++) {
+        model->pool = model->pools[i];
+        verify_pool(model);
+        pages += zbud_pool_pages(model->pool);
+    }
+    zbud_arena_figures(model->arena, &figures);
+    assert_int_equal(figures.pages_used, pages);
     zbud_arena_check(model->arena);
 }
 
@@ -194,6 +222,7 @@ static void do_alloc(struct model *model)
     buddy = of(model, handle);
     assert_int_equal(buddy->kind, NOTHING);
     buddy->kind = PLAIN;
+    buddy->pool = model->pool;
     buddy->bytes = bytes;
     buddy->seed = (uint32_t)next_random(&model->random);
     fill(zbud_map(model->pool, handle), bytes, buddy->seed);
@@ -211,6 +240,7 @@ static void do_append_record(struct model *model, size_t bytes, unsigned tag, ui
     if (below(model, 4) == 0 && bytes < ZBUD_RECORD_BYTES_MAX)
         bytes_max += below(model, (unsigned)(ZBUD_RECORD_BYTES_MAX - bytes + 1));
     if (zbud_log_open(model->pool, bytes_max, &handle) != ZBUD_OK) {
+        assert_int_equal(zbud_arena_available(model->arena), 0);
         model->exhausted++;
         return;
     }
@@ -221,11 +251,12 @@ static void do_append_record(struct model *model, size_t bytes, unsigned tag, ui
         assert_true(zbud_log_word(model->pool, handle) == 0);
         assert_int_equal(zbud_log_records(model->pool, handle), 0);
         buddy->kind = LOG;
+        buddy->pool = model->pool;
         buddy->count = 0;
         buddy->word = next_random(&model->random);
         zbud_log_set_word(model->pool, handle, buddy->word);
     }
-    assert_int_equal(buddy->kind, LOG);
+    assert_true(buddy->kind == LOG && buddy->pool == model->pool);
     number = zbud_log_append(model->pool, handle, bytes, tag, &data);
     assert_int_equal(number, buddy->count);
     buddy->records[number] = (struct record){true, (uint16_t)bytes, (uint8_t)tag, seed};
@@ -352,29 +383,53 @@ static void visit(void *owner, struct zbud_handle handle)
     }
 }
 
+/* Charges, and a limit that moves: less room to take pages in, and kept pages given back. */
+static void do_squeeze_arena(struct model *model)
+{
+    size_t pages = PAGES - below(model, PAGES / 4);
+
+    zbud_arena_set_limit(model->arena, pages * ZBUD_PAGE_BYTES);
+    model->trimmed += zbud_arena_trim(model->arena, zbud_arena_excess(model->arena));
+    if (zbud_arena_charge(model->arena, 3 * ZBUD_PAGE_BYTES) == ZBUD_OK)
+        zbud_arena_uncharge(model->arena, 3 * ZBUD_PAGE_BYTES);
+}
+
+static void step_on(struct model *model)
+{
+    struct zbud_handle log = pick(model, LOG), plain = pick(model, PLAIN);
+    unsigned dice = below(model, 256);
+
+    if (dice < 120 && log.bits != 0)
+        do_kill_some(model, log);
+    else if (dice < 160 && plain.bits != 0)
+        do_free(model, plain);
+    else if (dice < 164 && log.bits != 0)
+        do_free(model, log);
+    else if (dice < 200 && log.bits != 0)
+        do_squeeze(model, log);
+    else if (dice < 220 && log.bits != 0)
+        zbud_touch(model->pool, log);
+    else if (dice < 230 && plain.bits != 0)
+        zbud_touch(model->pool, plain);
+    else if (dice < 244)
+        do_reclaim(model);
+    else if (dice < 255)
+        (void)zbud_walk(model->pool, below(model, 4), visit, model);
+    else
+        do_squeeze_arena(model);
+}
+
 static void step(struct model *model)
 {
     unsigned dice = below(model, 1000);
-    struct zbud_handle log = pick(model, LOG), plain = pick(model, PLAIN);
 
-    if (dice < 500)
-        do_append(model);
-    else if (dice < 560)
+    model->pool = model->pools[below(model, POOLS)];
+    if (dice < model->greed / 8)
         do_alloc(model);
-    else if (dice < 800 && log.bits != 0)
-        do_kill_some(model, log);
-    else if (dice < 850 && plain.bits != 0)
-        do_free(model, plain);
-    else if (dice < 855 && log.bits != 0)
-        do_free(model, log);
-    else if (dice < 900 && log.bits != 0)
-        do_squeeze(model, log);
-    else if (dice < 930 && log.bits != 0)
-        zbud_touch(model->pool, log);
-    else if (dice < 980)
-        do_reclaim(model);
+    else if (dice < model->greed)
+        do_append(model);
     else
-        (void)zbud_walk(model->pool, below(model, 4), visit, model);
+        step_on(model);
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
@@ -393,20 +448,165 @@ static void random_operations(void **state)
     print_message("ZBUD_TEST_SEED=%" PRIu64 "\n", seed);
     model->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     model->arena = zbud_arena_new(PAGES * ZBUD_PAGE_BYTES, PAGES * ZBUD_PAGE_BYTES);
-    model->pool = zbud_pool_create(model->arena);
+    for (unsigned i = 0; i < POOLS; i++)
+        model->pools[i] = zbud_pool_create(model->arena);
     for (uint64_t i = 0; i < operations; i++) {
-        step(model);
-        if (i % 4096 == 0)
+        if (i % 4096 == 0) {
             verify_all(model);
+            model->greed = 100 + below(model, 850); /* fills up and empties, by turns */
+        }
+        step(model);
     }
     verify_all(model);
     print_message("evicted %" PRIu64 " visited %" PRIu64 " rescued %" PRIu64 " exhausted %" PRIu64
-                  "\n",
-                  model->evicted, model->visited, model->rescued, model->exhausted);
+                  " trimmed %" PRIu64 "\n",
+                  model->evicted, model->visited, model->rescued, model->exhausted, model->trimmed);
     assert_true(model->evicted > 0 && model->visited > 0 && model->rescued > 0);
-    zbud_pool_destroy(model->pool);
+    assert_true(model->exhausted > 0 && model->trimmed > 0);
+    for (unsigned i = 0; i < POOLS; i++)
+        zbud_pool_destroy(model->pools[i]);
     zbud_arena_check(model->arena);
     zbud_arena_free(model->arena);
+    free(model);
+}
+
+/* ---- placement and order, against the plainest way to do them -------------------------------- */
+
+struct plain_page {
+    unsigned chunks[2];
+    uint64_t used_at; /* 0: not in the pool */
+};
+
+struct plain_model {
+    struct zbud_pool *pool;
+    uint64_t random;
+    uint64_t now;
+    uint32_t reclaiming; /* the page expected */
+    unsigned evicted;
+    struct plain_page pages[PAGES + 1]; /* by handle >> 1 */
+};
+
+static unsigned chunks_free(const struct plain_page *page)
+{
+    return 63 - page->chunks[0] - page->chunks[1];
+}
+
+/* The tightest room of all pages with one buddy; 0: none fits. */
+static unsigned tightest(const struct plain_model *model, unsigned chunks)
+{
+    unsigned best = 0;
+    for (size_t i = 0; i <= PAGES; i++) {
+        const struct plain_page *page = &model->pages[i];
+        bool one = (page->chunks[0] != 0) != (page->chunks[1] != 0);
+        if (one && chunks_free(page) >= chunks && (best == 0 || chunks_free(page) < best))
+            best = chunks_free(page);
+    }
+    return best;
+}
+
+static uint32_t oldest_page(const struct plain_model *model)
+{
+    uint32_t oldest = 0;
+    for (uint32_t i = 0; i <= PAGES; i++) {
+        if (model->pages[i].used_at != 0 &&
+            (oldest == 0 || model->pages[i].used_at < model->pages[oldest].used_at))
+            oldest = i;
+    }
+    return oldest;
+}
+
+static void forget(struct plain_model *model, struct zbud_handle handle)
+{
+    struct plain_page *page = &model->pages[handle.bits >> 1];
+    assert_true(page->chunks[handle.bits & 1] != 0);
+    page->chunks[handle.bits & 1] = 0;
+    if (chunks_free(page) == 63)
+        page->used_at = 0;
+}
+
+static void evict_expected(void *owner, struct zbud_handle handle)
+{
+    struct plain_model *model = owner;
+    assert_int_equal(handle.bits >> 1, model->reclaiming);
+    zbud_free(model->pool, handle);
+    forget(model, handle);
+    model->evicted++;
+}
+
+static void plain_reclaim(struct plain_model *model)
+{
+    unsigned buddies;
+
+    model->reclaiming = oldest_page(model);
+    buddies = (model->pages[model->reclaiming].chunks[0] != 0 ? 1u : 0u) +
+              (model->pages[model->reclaiming].chunks[1] != 0 ? 1u : 0u);
+    model->evicted = 0;
+    assert_int_equal(zbud_reclaim(model->pool, evict_expected, model),
+                     model->reclaiming != 0 ? ZBUD_OK : ZBUD_NO_PAGE);
+    assert_int_equal(model->evicted, buddies);
+}
+
+static void plain_alloc(struct plain_model *model, size_t bytes)
+{
+    unsigned chunks = (unsigned)((bytes + 63) / 64), best = tightest(model, chunks);
+    struct zbud_handle handle;
+    struct plain_page *page;
+
+    if (zbud_alloc(model->pool, bytes, &handle) != ZBUD_OK) {
+        assert_int_equal(best, 0);
+        plain_reclaim(model);
+        return;
+    }
+    page = &model->pages[handle.bits >> 1];
+    assert_int_equal(page->chunks[handle.bits & 1], 0);
+    if (best == 0)
+        assert_true(page->used_at == 0); /* a new page only where no other fits */
+    else
+        assert_int_equal(chunks_free(page), best);
+    page->chunks[handle.bits & 1] = chunks;
+    page->used_at = ++model->now;
+}
+
+static void plain_step(struct plain_model *model)
+{
+    unsigned dice = (unsigned)(next_random(&model->random) >> 40) % 16;
+    size_t bytes = 1 + (next_random(&model->random) >> 40) % (dice % 4 == 0 ? 4032 : 2016);
+    struct zbud_handle handle = {(uint32_t)(2 + (next_random(&model->random) >> 40) % (2 * PAGES))};
+    struct plain_page *page = &model->pages[handle.bits >> 1];
+
+    if (dice < 8) {
+        plain_alloc(model, bytes);
+    } else if (dice < 15 && page->chunks[handle.bits & 1] != 0) {
+        if (dice < 13) {
+            zbud_free(model->pool, handle);
+            forget(model, handle);
+        } else {
+            zbud_touch(model->pool, handle);
+            page->used_at = ++model->now;
+        }
+    } else if (dice == 15) {
+        plain_reclaim(model);
+    }
+}
+
+static void placement_and_order(void **state)
+{
+    uint64_t seed = from_environment("ZBUD_TEST_SEED", (uint64_t)time(NULL));
+    struct zbud_arena *arena = zbud_arena_new(PAGES * ZBUD_PAGE_BYTES, PAGES * ZBUD_PAGE_BYTES);
+    struct plain_model *model = calloc(1, sizeof(*model));
+
+    (void)state;
+    print_message("ZBUD_TEST_SEED=%" PRIu64 "\n", seed);
+    model->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    model->pool = zbud_pool_create(arena);
+    for (unsigned i = 0; i < OPERATIONS / 4; i++) {
+        plain_step(model);
+        if (i % 8192 == 0)
+            zbud_pool_check(model->pool);
+    }
+    zbud_pool_check(model->pool);
+    zbud_pool_destroy(model->pool);
+    zbud_arena_free(arena);
     free(model);
 }
 
@@ -414,6 +614,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations),
+        cmocka_unit_test(placement_and_order),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
