@@ -64,7 +64,13 @@ bool process_become(const char *user, struct log *log)
         log_say(log, LOG_ALWAYS, "there is no user \"%s\"", user);
         return false;
     }
-    if (setgroups(0, NULL) != 0 || setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0) {
+    /* In a user namespace (a rootless container, a build's sandbox) groups cannot be dropped, and the
+     * process has few rights anyway: as memcached, go on. */
+    if (setgroups(0, NULL) != 0 && errno != EPERM) {
+        log_say(log, LOG_ALWAYS, "cannot drop supplementary groups: %s", strerror(errno));
+        return false;
+    }
+    if (setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0) {
         log_say(log, LOG_ALWAYS, "cannot become user \"%s\": %s", user, strerror(errno));
         return false;
     }
