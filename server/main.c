@@ -76,25 +76,35 @@ static int serve(const struct config *config, const struct clock *clock, struct 
     return ran ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-int main(int argc, char *argv[])
+/* The server that was asked for, with what is to be said before. */
+static int start(const struct config *config, const struct config_report *report)
 {
-    static struct config config;
-    static struct config_report report;
     struct clock clock;
 
-    const enum config_status status = config_parse(argc, argv, geteuid() == 0, &config, &report);
-    if (status != CONFIG_OK) {
-        return say_instead(status, &report);
-    }
     clock_init(&clock);
-    struct log *log = log_new(STDERR_FILENO, config.verbosity, clock_ms, &clock);
+    struct log *log = log_new(STDERR_FILENO, config->verbosity, clock_ms, &clock);
     if (log == NULL) {
         return EX_OSERR;
     }
-    for (uint32_t i = 0; i < report.warnings_count; i++) {
-        log_say(log, LOG_ALWAYS, "%s", report.warnings[i]);
+    for (uint32_t i = 0; i < report->warnings_count; i++) {
+        log_say(log, LOG_ALWAYS, "%s", report->warnings[i]);
     }
-    const int code = serve(&config, &clock, log);
+    const int code = serve(config, &clock, log);
     log_free(log);
+    return code;
+}
+
+int main(int argc, char *argv[])
+{
+    struct config *config = malloc(sizeof(*config));
+    struct config_report *report = malloc(sizeof(*report));
+    int code = EX_OSERR;
+
+    if (config != NULL && report != NULL) {
+        const enum config_status status = config_parse(argc, argv, geteuid() == 0, config, report);
+        code = status == CONFIG_OK ? start(config, report) : say_instead(status, report);
+    }
+    free(report);
+    free(config);
     return code;
 }

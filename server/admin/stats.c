@@ -577,8 +577,10 @@ static bool emit_rows(const struct row *rows, size_t rows_count, const struct sn
     return true;
 }
 
-/* config_settings() cannot be stopped; what comes after a line that had no room is dropped. */
+/* config_settings() cannot be stopped; what comes after a line that had no room is dropped. The memory
+ * limit is shown as it is now: "cache_memlimit" changes it. */
 struct settings_emit {
+    const struct snapshot *snapshot;
     stats_emit_fn *emit;
     void *context;
     bool ok;
@@ -587,15 +589,21 @@ struct settings_emit {
 static void emit_setting(void *context, const char *name, const char *value)
 {
     struct settings_emit *settings = context;
+    char memory[32];
+
+    if (strcmp(name, "maxbytes") == 0) {
+        (void)snprintf(memory, sizeof(memory), "%" PRIu64, settings->snapshot->cache.memory_bytes);
+        value = memory;
+    }
     if (settings->ok) {
         settings->ok = settings->emit(settings->context, name, value);
     }
 }
 
-static bool emit_settings(const struct config *config, stats_emit_fn *emit, void *context)
+static bool emit_settings(const struct snapshot *snapshot, stats_emit_fn *emit, void *context)
 {
-    struct settings_emit settings = {emit, context, true};
-    config_settings(config, emit_setting, &settings);
+    struct settings_emit settings = {snapshot, emit, context, true};
+    config_settings(snapshot->setup->config, emit_setting, &settings);
     return settings.ok;
 }
 
@@ -610,7 +618,7 @@ bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
     case STATS_GENERAL:
         return EMIT(general_rows);
     case STATS_SETTINGS:
-        return emit_settings(stats->setup.config, emit, context);
+        return emit_settings(&snapshot, emit, context);
     case STATS_ITEMS:
         return snapshot.cache.items == 0 || EMIT(items_rows);
     case STATS_SLABS:
