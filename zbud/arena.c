@@ -27,7 +27,7 @@
 
 #define REGION_BYTES   (2u << 20)
 #define REGION_PAGES   (REGION_BYTES / ZBUD_PAGE_BYTES)
-#define ENTRIES_A_PAGE (ZBUD_PAGE_BYTES / sizeof(uint32_t))
+#define ENTRIES_A_PAGE (ZBUD_PAGE_BYTES / sizeof(struct link))
 
 /* An entry of the table: the next page of a free list or a chain, and whether the page is in use. */
 #define LINK_IN_USE    0x80000000u
@@ -37,10 +37,17 @@
 #define PAGES_MAX      ((1u << (ZBUD_HANDLE_BITS - 1)) - 1u)
 static_assert(PAGES_MAX < LINK_NONE, "a page's number fits a link");
 
+struct link {
+    _Atomic uint32_t bits;
+};
+static_assert(sizeof(struct link) == sizeof(uint32_t), "4 bytes a page");
+
 struct zbud_arena {
     /* Set once by zbud_arena_new(). */
-    uint8_t *base;   /* REGION_BYTES aligned */
-    uint32_t *links; /* one per page; lazily touched, so it costs 4 bytes per page below mark */
+    uint8_t *base; /* REGION_BYTES aligned */
+    /* One per page; lazily touched, so it costs 4 bytes per page below mark. A page in use has its
+     * link written by its owner without the lock, a free one's is under lock. */
+    struct link *links;
     size_t links_bytes;
     bool *region_huge; /* one per region; under system_lock to write, either lock to read */
     uint32_t pages_max;
@@ -66,6 +73,16 @@ struct zbud_arena {
     struct zbud_lock system_lock_itself;
     alignas(64) _Atomic uint64_t age; /* written by every pool: a cache line of its own */
 };
+
+static uint32_t link_of(const struct zbud_arena *arena, uint32_t page)
+{
+    return atomic_load_explicit(&arena->links[page].bits, memory_order_relaxed);
+}
+
+static void set_link(struct zbud_arena *arena, uint32_t page, uint32_t link)
+{
+    atomic_store_explicit(&arena->links[page].bits, link, memory_order_relaxed);
+}
 
 static uint64_t table_bytes(uint64_t mark)
 {
@@ -186,8 +203,8 @@ static uint32_t pop(struct zbud_arena *arena, uint32_t *first, uint64_t *listed)
     ZB_REQUIRES(arena->lock)
 {
     uint32_t page = *first;
-    assert(page < arena->mark && (arena->links[page] & LINK_IN_USE) == 0);
-    *first = arena->links[page];
+    assert(page < arena->mark && (link_of(arena, page) & LINK_IN_USE) == 0);
+    *first = link_of(arena, page);
     (*listed)--;
     return page;
 }
@@ -195,7 +212,7 @@ static uint32_t pop(struct zbud_arena *arena, uint32_t *first, uint64_t *listed)
 static void push(struct zbud_arena *arena, uint32_t page, uint32_t *first, uint64_t *listed)
     ZB_REQUIRES(arena->lock)
 {
-    arena->links[page] = *first;
+    set_link(arena, page, *first);
     *first = page;
     (*listed)++;
 }
@@ -215,7 +232,7 @@ static uint32_t take_ready(struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
         page = arena->mark++; /* goes on in a region of small pages */
     if (page != ZBUD_PAGE_NONE) {
         arena->pages_used++;
-        arena->links[page] = LINK_NONE | LINK_IN_USE;
+        set_link(arena, page, LINK_NONE | LINK_IN_USE);
     }
     return page;
 }
@@ -260,7 +277,7 @@ static uint32_t take_from_new_region(struct zbud_arena *arena) ZB_REQUIRES(arena
     if (page == ZBUD_PAGE_NONE && arena->mark % REGION_PAGES == 0 &&
         arena->mark < arena->pages_max && fits(arena, 1, 1)) {
         page = arena->mark++;
-        arena->links[page] = LINK_NONE | LINK_IN_USE;
+        set_link(arena, page, LINK_NONE | LINK_IN_USE);
         arena->pages_used++;
     }
     lock_give(arena->lock);
@@ -293,7 +310,7 @@ void zbud_arena_give(struct zbud_arena *arena, uint32_t page)
 {
     POISON_FREE(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES);
     lock_take(arena->lock);
-    assert((arena->links[page] & LINK_IN_USE) != 0); /* ARENA-3: not given twice */
+    assert((link_of(arena, page) & LINK_IN_USE) != 0); /* ARENA-3: not given twice */
     push(arena, page, &arena->kept_first, &arena->kept_listed);
     arena->pages_used--;
     lock_give(arena->lock);
@@ -331,9 +348,9 @@ void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first)
 
 void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next)
 {
-    assert(page < arena->pages_max && (arena->links[page] & LINK_IN_USE) != 0);
+    assert(page < arena->pages_max && (link_of(arena, page) & LINK_IN_USE) != 0);
     assert(next == ZBUD_PAGE_NONE || next < arena->pages_max);
-    arena->links[page] = LINK_IN_USE | (next == ZBUD_PAGE_NONE ? LINK_NONE : next);
+    set_link(arena, page, LINK_IN_USE | (next == ZBUD_PAGE_NONE ? LINK_NONE : next));
 }
 
 uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
@@ -341,7 +358,7 @@ uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
     uint32_t link;
 
     assert(page < arena->pages_max);
-    link = arena->links[page];
+    link = link_of(arena, page);
     assert((link & LINK_IN_USE) != 0);
     link &= ~LINK_IN_USE;
     return link == LINK_NONE ? ZBUD_PAGE_NONE : link;
@@ -472,7 +489,7 @@ void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes)
 /* Pages above the mark that @pages of room pay for, their share of the table included. */
 static uint64_t fresh_for(const struct zbud_arena *arena, uint64_t pages) ZB_REQUIRES(arena->lock)
 {
-    uint64_t paid = table_bytes(arena->mark) / sizeof(uint32_t) - arena->mark;
+    uint64_t paid = table_bytes(arena->mark) / sizeof(struct link) - arena->mark;
     uint64_t rest, fresh;
 
     if (pages > paid) {
@@ -532,8 +549,8 @@ static void check_list(const struct zbud_arena *arena, uint32_t first, uint64_t 
     ZB_REQUIRES(arena->lock)
 {
     uint64_t count = 0;
-    for (uint32_t page = first; page != LINK_NONE; page = arena->links[page]) {
-        assert(page < arena->mark && (arena->links[page] & LINK_IN_USE) == 0);
+    for (uint32_t page = first; page != LINK_NONE; page = link_of(arena, page)) {
+        assert(page < arena->mark && (link_of(arena, page) & LINK_IN_USE) == 0);
         count++;
         assert(count <= listed);
     }
@@ -548,7 +565,7 @@ void zbud_arena_check(const struct zbud_arena *arena)
     check_list(arena, arena->kept_first, arena->kept_listed);
     check_list(arena, arena->returned_first, arena->returned_listed);
     for (uint32_t page = 0; page < arena->mark; page++)
-        in_use += (arena->links[page] & LINK_IN_USE) != 0;
+        in_use += (link_of(arena, page) & LINK_IN_USE) != 0;
     assert(in_use == arena->pages_used);
     assert(arena->bump <= arena->bump_end && arena->bump_end <= arena->mark);
     assert(arena->mark <= arena->pages_max);

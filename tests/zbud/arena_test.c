@@ -326,8 +326,11 @@ static void *work(void *context)
 {
     struct worker *worker = context;
 
-    for (unsigned i = 0; i < STEPS; i++)
+    for (unsigned i = 0; i < STEPS; i++) {
         worker_step(worker);
+        if (i % 16 == 0)
+            zbud_arena_check(worker->arena); /* pages on their way to the system included */
+    }
     while (worker->pages_count != 0) {
         uint32_t page = worker->pages[--worker->pages_count];
         check_mark(worker, page);

@@ -357,6 +357,7 @@ static void free_bytes_are_poisoned(void **state)
     struct rig rig;
     uint8_t *plain, *bytes;
     size_t record_bytes;
+    uint32_t page;
     unsigned tag;
 
     (void)state;
@@ -383,6 +384,12 @@ static void free_bytes_are_poisoned(void **state)
     bytes[0] = bytes[29] = 1;
     assert_true(refused(bytes - 4 - 8));
     zbud_pool_check(rig.pool);
+
+    assert_int_equal(zbud_arena_take(rig.arena, &page), ZBUD_OK);
+    bytes = zbud_arena_page(rig.arena, page);
+    bytes[0] = bytes[4095] = 1;
+    zbud_arena_give(rig.arena, page);
+    assert_true(refused(bytes) && refused(bytes + 4095));
     rig_fini(&rig);
 }
 
