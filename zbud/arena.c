@@ -366,20 +366,27 @@ uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
 
 /* ---- giving back to the system -------------------------------------------------------------- */
 
-/* From here on the page's region holds small pages only. False: the system refused. */
+/*
+ * From here on the page's region holds small pages only. False: the system refused.
+ *
+ * MADV_DONTNEED alone takes the page out of the process's count, but the rest of a huge page would
+ * keep the whole of it allocated until the kernel runs short. MADV_COLD on a part of a huge page
+ * splits it there and then; where that fails, memory comes back as late as it would have.
+ */
 static bool settle_region(struct zbud_arena *arena, uint32_t page)
 {
     uint32_t region = page / REGION_PAGES;
+    uint8_t *region_at = arena->base + (size_t)region * REGION_BYTES;
     bool done = true;
 
     lock_take(arena->system_lock);
     if (arena->region_huge[region]) {
-        done = madvise(arena->base + (size_t)region * REGION_BYTES, REGION_BYTES,
-                       MADV_NOHUGEPAGE) == 0;
+        done = madvise(region_at, REGION_BYTES, MADV_NOHUGEPAGE) == 0;
         /* Out of mappings (vm.max_map_count): one mapping for the whole range always fits. */
         if (!done)
             done = madvise(arena->base, (size_t)arena->pages_max * ZBUD_PAGE_BYTES,
                            MADV_NOHUGEPAGE) == 0;
+        (void)madvise(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES, MADV_COLD);
         lock_take(arena->lock);
         arena->region_huge[region] = !done;
         lock_give(arena->lock);

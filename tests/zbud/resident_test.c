@@ -83,6 +83,21 @@ static uint64_t process_bytes(void)
     return kib << 10;
 }
 
+/* Huge pages that the kernel has split, of all processes; 0 where it does not say. */
+static uint64_t splits_ever(void)
+{
+    FILE *vmstat = fopen("/proc/vmstat", "r");
+    char line[512];
+    uint64_t splits = 0;
+
+    assert_non_null(vmstat);
+    while (fgets(line, sizeof(line), vmstat) != NULL &&
+           sscanf(line, "thp_split_page %" SCNu64, &splits) != 1)
+        ;
+    fclose(vmstat);
+    return splits;
+}
+
 static void compare(struct scene *scene, const char *phase)
 {
     uintptr_t base = (uintptr_t)zbud_arena_page(scene->arena, 0);
@@ -149,6 +164,7 @@ static void scene_free(struct scene *scene)
 static void never_above_the_count(void **state)
 {
     struct scene *scene = scene_new(LIMIT_BYTES);
+    uint64_t huge_regions, splits;
 
     (void)state;
     compare(scene, "new");
@@ -157,7 +173,13 @@ static void never_above_the_count(void **state)
     assert_true(scene->pages_count > PAGES - 32);
     give_some(scene, PAGES / 2);
     compare(scene, "half of it given, at random");
+    huge_regions = scene->huge_bytes / REGION;
+    splits = splits_ever();
     assert_int_equal(zbud_arena_charge(scene->arena, BYTES / 4), ZBUD_OK);
+    /* Or what was given back would stay allocated behind the count. */
+    splits = splits_ever() - splits;
+    print_message("%" PRIu64 " huge pages, %" PRIu64 " split\n", huge_regions, splits);
+    assert_true(splits + 2 >= huge_regions); /* a page somebody looks at just then is not split */
     compare(scene, "a quarter charged");
     take_all(scene);
     compare(scene, "refilled beside the charge");
