@@ -19,7 +19,8 @@
 #define OPTIONS_MAX 64
 
 struct peer {
-    pid_t child;
+    pid_t child; /* 0: it has ended and been waited for */
+    int exit_status;
     uint16_t port;
     char folder[32]; /* of the unix socket; "" over TCP */
     char path[48];
@@ -87,6 +88,8 @@ static void pause_ms(unsigned ms)
 bool peer_running(const struct peer *peer)
 {
     siginfo_t info = {0};
+    if (peer->child == 0)
+        return false;
     int answer = waitid(P_PID, (id_t)peer->child, &info, WEXITED | WNOHANG | WNOWAIT);
     return answer == 0 && info.si_pid == 0;
 }
@@ -186,28 +189,34 @@ struct peer *peer_start(const char *program, const char *options, bool over_unix
     return NULL;
 }
 
+bool peer_await_end(struct peer *peer)
+{
+    for (unsigned waited_ms = 0; waited_ms < PEER_TIMEOUT_MS && peer->child != 0; waited_ms += 2) {
+        if (waitpid(peer->child, &peer->exit_status, WNOHANG) == peer->child)
+            peer->child = 0;
+        else
+            pause_ms(2);
+    }
+    return peer->child == 0 && WIFEXITED(peer->exit_status) && WEXITSTATUS(peer->exit_status) == 0;
+}
+
 bool peer_stop(struct peer *peer)
 {
-    (void)kill(peer->child, SIGTERM);
-    int exit_status = -1;
-    for (unsigned waited_ms = 0; waited_ms < PEER_TIMEOUT_MS; waited_ms += 2) {
-        if (waitpid(peer->child, &exit_status, WNOHANG) == peer->child) {
-            remove_folder(peer);
-            free(peer);
-            return WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0;
-        }
-        pause_ms(2);
-    }
+    if (peer->child != 0)
+        (void)kill(peer->child, SIGTERM);
+    bool good = peer_await_end(peer);
     peer_kill(peer);
-    return false;
+    return good;
 }
 
 void peer_kill(struct peer *peer)
 {
     if (peer == NULL)
         return;
-    (void)kill(peer->child, SIGKILL);
-    (void)waitpid(peer->child, NULL, 0);
+    if (peer->child != 0) {
+        (void)kill(peer->child, SIGKILL);
+        (void)waitpid(peer->child, NULL, 0);
+    }
     remove_folder(peer);
     free(peer);
 }

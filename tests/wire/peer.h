@@ -31,11 +31,14 @@ struct peer *peer_start(const char *program, const char *options, bool over_unix
     __attribute__((warn_unused_result));
 
 /**
- * peer_stop() - SIGTERM, and wait for the end.
+ * peer_stop() - SIGTERM, unless it has ended, and wait for the end.
  *
  * Returns true where the server exited with 0 in time; frees the peer in either case.
  */
 bool peer_stop(struct peer *peer) __attribute__((warn_unused_result));
+/** peer_await_end() - wait for an end that nobody asked for here; true where it comes in time and
+ * with exit status 0. peer_stop() then answers the same. */
+bool peer_await_end(struct peer *peer) __attribute__((warn_unused_result));
 /** peer_kill() - SIGKILL, for a peer whose end does not matter; frees the peer. NULL is fine. */
 void peer_kill(struct peer *peer);
 

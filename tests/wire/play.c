@@ -20,7 +20,7 @@ struct connection {
 
 struct stage {
     const struct play *play;
-    const struct peer *peer;
+    struct peer *peer;
     struct connection connections[TRANSCRIPT_CONNECTIONS];
     struct pattern_names names;
     unsigned line;
@@ -213,6 +213,8 @@ static bool play_step(struct stage *stage, const struct transcript_step *step)
         return open_connection(stage, connection) &&
                (client_shutdown_send(connection->client) == CLIENT_OK ||
                 fail(stage, "shutdown failed"));
+    case TRANSCRIPT_SERVER_ENDS:
+        return peer_await_end(stage->peer) || fail(stage, "the server should have ended, with 0");
     case TRANSCRIPT_HANGS_UP:
         if (connection->open)
             close_connection(connection);
@@ -241,7 +243,7 @@ static bool nothing_is_left(struct stage *stage, struct connection *connection, 
     return true;
 }
 
-bool play_transcript(const struct play *play, const struct peer *peer, char *failure)
+bool play_transcript(const struct play *play, struct peer *peer, char *failure)
 {
     struct stage stage = {.play = play, .peer = peer, .failure = failure};
     bool good = true;

@@ -22,7 +22,7 @@ struct play {
  * play_transcript() - run all steps.
  * @failure: PLAY_FAILURE_BYTES; the first difference, with its line, where the answer is false.
  */
-bool play_transcript(const struct play *play, const struct peer *peer, char *failure)
+bool play_transcript(const struct play *play, struct peer *peer, char *failure)
     __attribute__((warn_unused_result));
 
 #endif

@@ -119,6 +119,7 @@ static void read_step(struct reader *reader, const char *line)
         {"closes", TRANSCRIPT_CLOSES},
         {"shuts down", TRANSCRIPT_SHUTS_DOWN},
         {"hangs up", TRANSCRIPT_HANGS_UP},
+        {"server ends", TRANSCRIPT_SERVER_ENDS},
     };
     const char *text;
     if ((text = behind(line, "sleep ")) != NULL) {

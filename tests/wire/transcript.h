@@ -17,6 +17,7 @@
  *   closes                              expect the end of the stream and nothing before it
  *   shuts down                          no more is sent on this connection; answers may still come
  *   hangs up                            close it, with whatever is under way
+ *   server ends                         by itself, with exit status 0
  *   sleep 1.2                           seconds
  *   differ cas1 cas2                    the two names stand for different numbers
  *
@@ -41,6 +42,7 @@ enum transcript_action {
     TRANSCRIPT_CLOSES,
     TRANSCRIPT_SHUTS_DOWN,
     TRANSCRIPT_HANGS_UP,
+    TRANSCRIPT_SERVER_ENDS,
     TRANSCRIPT_SLEEP,
     TRANSCRIPT_DIFFER,
 };
