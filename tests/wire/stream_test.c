@@ -37,11 +37,14 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CONNECTIONS_MAX 90u
 
-/* Sanitizers keep shadows and freed memory: then RSS says nothing about the server. */
+/* A sanitizer's shadows and freed memory are resident too. Then RSS says nothing about the server, and
+ * since the server counts it against -m, tests where nothing may be evicted give it more. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MEMORY_IS_MEASURED 0
+#define ROOMY              "-m 1024"
 #else
 #define MEMORY_IS_MEASURED 1
+#define ROOMY              "-m 64"
 #endif
 
 struct server {
@@ -281,7 +284,7 @@ static void million_pipelined(void **state)
     struct stage *stage = *state;
     pthread_t sender;
     void *not_sent;
-    start(stage, "-m 64");
+    start(stage, ROOMY);
     send_text(stage->client, "set counter 0 0 1\r\n0\r\n");
     expect_line(stage->client, "STORED");
     size_t before = peer_resident_bytes(stage->peer);
@@ -325,7 +328,7 @@ static void check_large_values(struct client *client, unsigned count)
 static void slow_readers(void **state)
 {
     struct stage *stage = *state;
-    start(stage, "-m 64");
+    start(stage, ROOMY);
     assert_int_equal(set_noise(stage->client, "large", LARGE_BYTES, 1), CLIENT_OK);
     for (unsigned i = 0; i < SLOW_READERS; i++) {
         for (unsigned j = 0; j < SLOW_GETS; j++)
@@ -353,7 +356,7 @@ static void slow_readers(void **state)
 static void late_reader(void **state)
 {
     struct stage *stage = *state;
-    start(stage, "-m 64");
+    start(stage, ROOMY);
     assert_int_equal(set_noise(stage->client, "large", LARGE_BYTES, 1), CLIENT_OK);
     for (unsigned j = 0; j < SLOW_GETS; j++)
         send_text(other(stage, 0), "get large\r\n");
@@ -376,7 +379,7 @@ static void slow_senders(void **state)
     struct stage *stage = *state;
     uint8_t *value = malloc(LARGE_BYTES);
     assert_non_null(value);
-    start(stage, "-m 64");
+    start(stage, ROOMY);
     for (unsigned i = 0; i < SLOW_SENDERS; i++) {
         char line[LINE_BYTES_MAX];
         (void)snprintf(line, sizeof(line), "set slow%u 0 0 %u\r\n", i, LARGE_BYTES);
@@ -583,13 +586,14 @@ static void large_into_small(void **state)
     assert_int_equal(set_noise(stage->client, "k", largest, 7), CLIENT_OK);
     assert_true(noise_is_there(stage->client, "k", largest, 7));
 
-    /* What is still there of the small ones is what was stored; the newest are. */
+    /* What is still there of the small ones is what was stored. */
     unsigned there = 0;
     for (unsigned i = 0; i < SMALL_ITEMS; i += 97) {
         (void)snprintf(line, sizeof(line), "small%u", i);
         there += noise_is_there(stage->client, line, SMALL_BYTES, i);
     }
-    assert_true(there > SMALL_ITEMS / 97 / 10);
+    if (MEMORY_IS_MEASURED)
+        assert_true(there > SMALL_ITEMS / 97 / 10);
     memory_was_kept(stage);
 }
 
