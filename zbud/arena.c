@@ -29,7 +29,7 @@
 #define REGION_PAGES   (REGION_BYTES / ZBUD_PAGE_BYTES)
 #define ENTRIES_A_PAGE (ZBUD_PAGE_BYTES / sizeof(struct link))
 
-/* An entry of the table: the next page of a free list or a chain, and whether the page is in use. */
+/* An entry of the table: the next page of a free list or chain, and whether the page is in use. */
 #define LINK_IN_USE    0x80000000u
 #define LINK_NONE      0x7fffffffu
 

@@ -9,20 +9,31 @@
  *
  * One range of address space is reserved at start. A page is named by its number, so a handle stays
  * good wherever the range is mapped. The arena knows one limit in bytes, and counts against it what
- * lies in real memory: pages in use, free pages that still hold memory ("kept"), and whatever its
- * user charges for memory of other kinds (buffers, threads, tables). A page given back
- * (MADV_DONTNEED) counts no longer.
+ * lies in real memory: pages in use, free pages that still hold memory ("kept"), the arena's own
+ * table, and whatever its user charges for memory of other kinds (buffers, threads, tables). A page
+ * given back (MADV_DONTNEED) counts no longer.
  *
- * Words: a page is *resident* when it holds real memory: in use or kept. *Excess* is what resident
- * pages and charges come to above the limit; it is there only after the limit was lowered.
+ * The table has 4 bytes a page: the link of a free list or of its owner's chain. It is counted in
+ * whole pages, one for each 1024 pages below the mark, and never given back.
+ *
+ * Fresh memory comes 2 MiB at a time, as one huge page, where all of it fits below the limit; what
+ * is not taken at once counts as kept. Nearer to the limit it comes page by page. So the kernel's
+ * count of resident memory is never above the arena's.
+ *
+ * Words: a page is *resident* when it holds real memory: in use or kept. Pages below the *mark*
+ * have been resident once. *Excess* is what all that is counted comes to above the limit; it is
+ * there only after the limit was lowered.
  *
  * Invariants:
- *   ARENA-1  in use + kept = resident <= fresh mark.
- *   ARENA-2  a take or a charge never lifts (resident pages + charges) above the limit.
+ *   ARENA-1  in use + kept + given back = mark; in use + kept = resident.
+ *   ARENA-2  4096 * resident + table + charged <= limit after a take or a charge that made it more.
  *   ARENA-3  a page is in use by one owner, or on one of the two free lists, never both.
+ *   ARENA-4  the kernel's resident bytes of the range <= 4096 * resident.
  *
- * Threads: every function may be called from any thread; one leaf lock inside, held for a few
- * loads and stores, never during a system call.
+ * Threads: every function may be called from any thread. A leaf lock is held for a few loads and
+ * stores, never during a system call; the calls that change what a region's memory is made of
+ * (the first page of fresh 2 MiB, the first page of such a region given back) take a second lock
+ * before it and hold that during the system call.
  */
 #ifndef ZBUD_ARENA_H
 #define ZBUD_ARENA_H
@@ -50,30 +61,43 @@ struct zbud_arena_figures {
 
 /**
  * zbud_arena_new() - reserve address space.
- * @reserve_bytes: the most the limit can ever be set to; address space only.
+ * @reserve_bytes: the most the limit can ever be set to; address space only. Whole pages of it are
+ *                 used, at least one, and fewer than a handle can name (pool.h).
  * @limit_bytes:   the limit to start with; at most @reserve_bytes.
  *
- * Returns NULL where the system gives no address space.
+ * Returns NULL where the system gives no address space or the reserve holds no such number of
+ * pages.
  */
 struct zbud_arena *zbud_arena_new(size_t reserve_bytes, size_t limit_bytes);
+/** zbud_arena_free() - unmaps all of it; pools and chains in it are gone with it. */
 void zbud_arena_free(struct zbud_arena *arena);
 
 /**
  * zbud_arena_take() - one page; its content is undefined.
+ * @page: set where the answer is ZBUD_OK; otherwise left as it was.
  *
- * A kept page is handed out before fresh memory is touched.
+ * A kept page is handed out before fresh memory is touched, the one given last first: it may still
+ * be in the processor's cache. A kept page may be had above the limit too, as it makes nothing more
+ * resident.
+ *
+ * Owns:   the caller owns the page until zbud_arena_give().
  * Errors: ZBUD_NO_PAGE - the limit is reached; nothing has changed.
  */
 enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
     __attribute__((warn_unused_result));
 
-/** zbud_arena_give() - the page is free; it keeps its memory until zbud_arena_trim(). */
+/** zbud_arena_give() - the page is free; it keeps its memory until a trim or a charge needs it. */
 void zbud_arena_give(struct zbud_arena *arena, uint32_t page);
 
 /**
  * zbud_arena_take_chain() - @count pages linked by zbud_arena_next(), the last one's is PAGE_NONE.
  *
- * For values larger than a page. All or nothing.
+ * @count: at least 1.
+ * @first: set where the answer is ZBUD_OK; otherwise left as it was.
+ *
+ * For values larger than a page. All or nothing; O(count).
+ *
+ * Owns:   the caller owns each page until zbud_arena_give_chain(), or zbud_arena_give() of each.
  * Errors: ZBUD_NO_PAGE - the limit does not allow that many; nothing has changed.
  */
 enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, uint32_t *first)
@@ -82,20 +106,23 @@ enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, u
 void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first);
 /** zbud_arena_next() - the page after @page in its chain. Only the chain's owner may ask. */
 uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page);
-/** zbud_arena_link() - let @next follow @page, both taken by the caller; ZBUD_PAGE_NONE ends a chain. */
+/** zbud_arena_link() - @next, or PAGE_NONE, follows @page from now on; the caller owns both. */
 void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next);
 
-/** zbud_arena_page() - the 4096 bytes of a page in use. */
+/** zbud_arena_page() - the 4096 bytes of a page in use; good until it is given. */
 void *zbud_arena_page(const struct zbud_arena *arena, uint32_t page);
 
 /**
  * zbud_arena_charge() - count @bytes of memory of another kind against the limit.
  *
- * Kept pages are given back to the system to make room where that helps.
+ * Kept pages are given back to the system to make room where all of them together are enough: about
+ * 2 us a page, and 300 us once for each 2 MiB that were huge.
+ *
  * Errors: ZBUD_NO_PAGE - the limit is reached; nothing is charged. Reclaim pages, try again.
  */
 enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
     __attribute__((warn_unused_result));
+/** zbud_arena_uncharge() - @bytes of what was charged are no longer there. */
 void zbud_arena_uncharge(struct zbud_arena *arena, size_t bytes);
 
 /** zbud_arena_set_limit() - at most the reserve. Lowering it may leave an excess; see trim. */
@@ -105,14 +132,20 @@ void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes);
 size_t zbud_arena_available(const struct zbud_arena *arena);
 /** zbud_arena_excess() - pages to reclaim and trim until what is resident fits the limit. */
 size_t zbud_arena_excess(const struct zbud_arena *arena);
-/** zbud_arena_trim() - give at most @pages_max kept pages back to the system; how many were. */
+/**
+ * zbud_arena_trim() - give at most @pages_max kept pages back to the system.
+ *
+ * Returns how many were: fewer where there are no more, or where the system refuses (locked
+ * memory).
+ */
 size_t zbud_arena_trim(struct zbud_arena *arena, size_t pages_max);
 
+/** zbud_arena_figures() - all as of one moment. */
 void zbud_arena_figures(const struct zbud_arena *arena, struct zbud_arena_figures *figures);
-/** zbud_arena_check() - ARENA-1 to ARENA-3 hold, or abort. O(pages), under the lock: for tests. */
+/** zbud_arena_check() - ARENA-1 and ARENA-3 hold, or abort. O(pages) with the lock held. */
 void zbud_arena_check(const struct zbud_arena *arena);
 
-/* What the pools of one arena share. */
+/* What the pools of one arena share: a clock of page uses, and numbers to tell them apart. */
 
 /** zbud_arena_age() - how many page uses there have been in the arena's pools. */
 uint64_t zbud_arena_age(const struct zbud_arena *arena);

@@ -53,8 +53,9 @@ static struct open_log *open_fitting(struct zbud_pool *pool, size_t bytes)
     return best;
 }
 
-/* A free slot, or else the one whose log was appended to longest ago: where all records are of like
- * size, the log with the least room would be the same again and again, and the others' room wasted. */
+/* A free slot, or else the one whose log was appended to longest ago. The one with the least room
+ * would be the same again and again where all records are of like size, and a log with a little more
+ * room would stay open, and unreclaimed, for ever. */
 static struct open_log *open_replaceable(struct zbud_pool *pool)
 {
     struct open_log *idlest = &pool->open[0];

@@ -12,10 +12,28 @@
  * A record's length is the distance to its neighbour's offset and costs nothing. A record keeps its
  * number for life: squeezing moves bytes, not numbers.
  *
+ * A dead record's number is not given again while a later one lives. Squeezing takes its bytes but
+ * leaves its entry, of length 0; entries behind the last live record are dropped, and their numbers
+ * may be given to new records. So whoever kills a record forgets its number.
+ *
  * A pool keeps up to ZBUD_LOGS_OPEN logs open for appending; an open log's page is in no
  * unbuddied list, so its slack is its own until the log is closed.
  *
+ * Words: a *live* record has been appended and not killed. A log is *open* while zbud_log_open()
+ * may still answer it; *closed* for good when it is full, when another takes its place, or when its
+ * page is reclaimed.
+ *
+ * Invariants:
+ *   LOG-1  used_bytes = live_bytes + dead_bytes, each the sum of its records' lengths.
+ *   LOG-2  0 = offset(0) <= offset(1) <= .. <= used_bytes; length(n) = offset(n + 1) - offset(n).
+ *   LOG-3  length(live) >= 1, length(dead) >= 0, length(last) >= 1.
+ *   LOG-4  1 <= live <= count <= ZBUD_RECORDS_MAX; only a log just opened has live = count = 0.
+ *   LOG-5  At most ZBUD_LOGS_OPEN logs are open, and one more between the open and the append of a
+ *          record that lives alone. Each has room for one byte more at least.
+ *
  * Threads: as pool.h.
+ * Source: the idea of appending to a segment and sliding the live together is the log-structured
+ * file system's (Rosenblum and Ousterhout 1991), here within one page.
  */
 #ifndef ZBUD_LOG_H
 #define ZBUD_LOG_H
@@ -30,18 +48,26 @@
 
 /**
  * zbud_log_open() - an open log with room for one more record of up to @bytes_max bytes.
+ * @bytes_max: 1 to ZBUD_RECORD_BYTES_MAX.
+ * @log:       set where the answer is ZBUD_OK; otherwise left as it was.
  *
- * Best fit among the open logs; else a new log is opened where zbud_alloc() would put @bytes_max, and
- * the open log that was appended to longest ago is closed for it. A record of
- * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move.
+ * Best fit among the open logs; else a new log is opened where zbud_alloc() would put @bytes_max,
+ * and the open log that was appended to longest ago is closed for it. A record of
+ * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move. Who changes his
+ * mind and appends nothing leaves an empty log, which a later open takes or frees.
  *
- * Errors: ZBUD_BAD_SIZE, ZBUD_TOO_LARGE (over ZBUD_RECORD_BYTES_MAX), ZBUD_NO_PAGE; nothing changed.
+ * Owns:   the pool owns the log. Append to it before anything that opens, frees or reclaims.
+ * Errors: ZBUD_BAD_SIZE - 0 bytes.
+ *         ZBUD_TOO_LARGE - over ZBUD_RECORD_BYTES_MAX.
+ *         ZBUD_NO_PAGE - no page has that much room and the arena has none. Reclaim, try again.
+ *         No record and no log with records has changed.
  */
 enum zbud_status zbud_log_open(struct zbud_pool *pool, size_t bytes_max, struct zbud_handle *log)
     __attribute__((warn_unused_result));
 
 /** zbud_log_word() - 64 bits of the user's that live with the log; 0 in a log just opened. */
 uint64_t zbud_log_word(const struct zbud_pool *pool, struct zbud_handle log);
+/** zbud_log_set_word() - any value; it goes with the log's last record. */
 void zbud_log_set_word(struct zbud_pool *pool, struct zbud_handle log, uint64_t word);
 
 /**
@@ -50,12 +76,19 @@ void zbud_log_set_word(struct zbud_pool *pool, struct zbud_handle log, uint64_t 
  * @tag:   0 to ZBUD_RECORD_TAG_MAX.
  * @data:  set to where the record's bytes go; good until the next call on the pool.
  *
- * Returns the record's number. The page becomes the most recently used. Cannot fail.
+ * Returns the record's number. The page becomes the most recently used. Cannot fail. What other
+ * pointers into the pool point to has not moved.
  */
 unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t bytes, unsigned tag,
                          void **data);
 
-/** zbud_log_record() - a record's bytes, or NULL where that number is dead or was never given. */
+/**
+ * zbud_log_record() - a record's bytes, or NULL where that number is dead or was never given.
+ * @bytes: set to its length, and
+ * @tag:   to its tag, where the answer is not NULL.
+ *
+ * The pointer is good until the record is killed or its log squeezed.
+ */
 void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number,
                       size_t *bytes, unsigned *tag);
 /** zbud_log_records() - numbers given so far, dead ones included. */
@@ -64,8 +97,10 @@ unsigned zbud_log_records(const struct zbud_pool *pool, struct zbud_handle log);
 /**
  * zbud_log_kill() - the record is dead; its bytes wait for a squeeze.
  *
- * Killing the last live record frees the buddy: its handle is gone then.
- * Returns true where it did.
+ * @number: of a live record.
+ *
+ * Killing the last live record frees the buddy, open or not: its handle is gone then.
+ * Returns true where it did. O(1).
  */
 bool zbud_log_kill(struct zbud_pool *pool, struct zbud_handle log, unsigned number);
 
@@ -74,8 +109,12 @@ void zbud_log_bytes(const struct zbud_pool *pool, struct zbud_handle log, size_t
                     size_t *dead_bytes);
 
 /**
- * zbud_log_squeeze() - slide the live records towards the log's own end and give the chunks freed to
- * the page's slack. One pass over one buddy. Numbers stay, pointers move. An open log stays open.
+ * zbud_log_squeeze() - slide the live records towards the log's own end and give the chunks freed
+ * to the page's slack.
+ *
+ * One pass over one buddy, at most 4032 bytes moved. Numbers stay, pointers move. An open log stays
+ * open. The page is not used by it, in the order's sense. Without dead bytes there is nothing to
+ * do.
  */
 void zbud_log_squeeze(struct zbud_pool *pool, struct zbud_handle log);
 

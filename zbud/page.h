@@ -128,7 +128,7 @@ static inline uint8_t *page_buddy(struct page_header *page, enum page_end end)
     return bytes + ZBUD_PAGE_BYTES - (size_t)page->chunks[PAGE_LAST] * ZBUD_CHUNK_BYTES;
 }
 
-/** page_span() - the lowest byte of @bytes bytes that begin @offset bytes from the log's own end. */
+/** page_span() - the lowest byte of @bytes bytes, @offset bytes away from the log's own end. */
 static inline uint8_t *page_span(struct page_header *page, enum page_end end, size_t offset,
                                  size_t bytes)
 {

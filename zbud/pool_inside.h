@@ -136,7 +136,7 @@ bool pool_free(struct zbud_pool *pool, struct place place);
 
 /** pool_open_slot() - the slot of the page's open log, where that is the buddy at @end. */
 struct open_log *pool_open_slot(struct zbud_pool *pool, struct place place);
-/** pool_close_log() - appended to no more; an empty log is freed, and the answer is pool_free()'s. */
+/** pool_close_log() - appended to no more; an empty log is freed: the answer is pool_free()'s. */
 bool pool_close_log(struct zbud_pool *pool, struct open_log *slot);
 /** pool_measure_room() - a page's open log may have more or less room than it had. */
 void pool_measure_room(struct zbud_pool *pool, struct page_header *page);

@@ -39,7 +39,7 @@ static void refuses_no_room_and_too_much(void **state)
     (void)state;
     assert_null(zbud_arena_new(0, 0));
     assert_null(zbud_arena_new(PAGE - 1, 0));
-    assert_null(zbud_arena_new((size_t)1 << 42, 0)); /* handles reach a page less than 2 TiB */
+    assert_null(zbud_arena_new((size_t)1 << 42, 0)); /* a handle cannot name so many pages */
     zbud_arena_free(NULL);
 }
 

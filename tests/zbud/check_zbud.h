@@ -1,6 +1,6 @@
 /*
- * check_zbud.h - what all tests of zbud include first: cmocka with the headers it leaves to its users,
- * and the few helpers that more than one test needs.
+ * check_zbud.h - what all tests of zbud include first: cmocka with the headers it leaves to its
+ * users, and the few helpers that more than one test needs.
  */
 #ifndef TESTS_ZBUD_CHECK_ZBUD_H
 #define TESTS_ZBUD_CHECK_ZBUD_H

@@ -570,7 +570,7 @@ static void a_walk_skips_logs_just_opened(void **state)
     assert_int_equal(rig->seen[0].bits, large.bits);
 }
 
-/* What a visit stores may land in the end that it has just freed; the other end is visited still. */
+/* What a visit stores may land in the end it has just freed; the other end is visited still. */
 static void visit_and_replace_first(void *owner, struct zbud_handle log)
 {
     struct rig *rig = owner;

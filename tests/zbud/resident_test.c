@@ -204,29 +204,34 @@ static void never_above_the_count(void **state)
 static void near_the_limit_page_by_page(void **state)
 {
     struct scene *scene = scene_new(3 * REGION);
-    size_t charged = 0;
+    struct zbud_arena_figures figures;
+    size_t charged = 0, most = 0;
 
     (void)state;
     for (unsigned turn = 0; turn < 400; turn++) {
         uint32_t page;
         size_t bytes = (next_random(&scene->random) >> 30) % (REGION / 2);
 
-        for (unsigned i = 0; i < 8 && zbud_arena_take(scene->arena, &page) == ZBUD_OK; i++) {
+        for (unsigned i = 0; i < 40 && zbud_arena_take(scene->arena, &page) == ZBUD_OK; i++) {
             memset(zbud_arena_page(scene->arena, page), 1, PAGE);
             scene->pages[scene->pages_count++] = page;
         }
-        if (scene->pages_count > 700)
-            give_some(scene, 100);
+        most = scene->pages_count > most ? scene->pages_count : most;
+        if (scene->pages_count > 1400)
+            give_some(scene, 300);
         zbud_arena_uncharge(scene->arena, charged);
         charged = zbud_arena_charge(scene->arena, bytes) == ZBUD_OK ? bytes : 0;
         if (turn % 40 == 0)
             compare(scene, "charges come and go");
     }
+    zbud_arena_figures(scene->arena, &figures);
+    assert_true(figures.pages_returned > 0);
+    assert_true(most > 2 * REGION / PAGE); /* into the region that never fits as a whole */
     zbud_arena_uncharge(scene->arena, charged);
     scene_free(scene);
 }
 
-/* With no mapping left to split, pages still go back, as the whole range then gives up huge pages. */
+/* With no mapping left to split, pages still go back: the whole range then gives up huge pages. */
 static void goes_on_without_mappings(void **state)
 {
     struct scene *scene = scene_new(LIMIT_BYTES);
