@@ -1,0 +1,135 @@
+#include "tests/bench/bench_server.h"
+
+#include "clients/client.h"
+#include "tests/wire/peer.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct bench_server {
+    struct peer *peer;
+    struct client *client;
+    long pid;
+    uint16_t port;
+};
+
+_Noreturn void bench_fail(const char *what, const char *why)
+{
+    fprintf(stderr, "%s: %s\n", what, why);
+    exit(EXIT_FAILURE);
+}
+
+void bench_bind(int core)
+{
+    cpu_set_t cores;
+
+    CPU_ZERO(&cores);
+    for (unsigned i = 0; i < CPU_SETSIZE; i++) {
+        if (core == BENCH_ANY_CORE || (unsigned)core == i)
+            CPU_SET(i, &cores);
+    }
+    if (sched_setaffinity(0, sizeof(cores), &cores) != 0)
+        bench_fail("cannot be bound to one core", "the machine must have two");
+}
+
+struct bench_server *bench_server_start(const char *program, const char *options, int core)
+{
+    struct bench_server *server = calloc(1, sizeof(*server));
+    char error[PEER_ERROR_BYTES];
+
+    if (server == NULL)
+        bench_fail(program, "no memory");
+    bench_bind(core);
+    server->peer = peer_start(program, options, false, error);
+    bench_bind(BENCH_ANY_CORE);
+    if (server->peer == NULL)
+        bench_fail(program, error);
+    server->client = client_new();
+    if (server->client == NULL || peer_connect(server->peer, server->client) != CLIENT_OK)
+        bench_fail(program, "cannot connect");
+    server->pid = (long)bench_server_figure(server, "", "pid");
+    server->port = (uint16_t)bench_server_figure(server, "settings", "tcpport");
+    return server;
+}
+
+void bench_server_stop(struct bench_server *server)
+{
+    client_free(server->client);
+    if (!peer_stop(server->peer))
+        fprintf(stderr, "a server did not end in good order\n");
+    free(server);
+}
+
+uint16_t bench_server_port(const struct bench_server *server)
+{
+    return server->port;
+}
+
+size_t bench_server_resident_bytes(const struct bench_server *server)
+{
+    return peer_resident_bytes(server->peer);
+}
+
+uint64_t bench_server_figure(struct bench_server *server, const char *section, const char *name)
+{
+    struct client_stat stat;
+    enum client_status status = client_stats(server->client, section);
+    uint64_t value = 0;
+    bool found = false;
+
+    while (status == CLIENT_OK) {
+        char digits[32];
+
+        status = client_read_stat(server->client, &stat);
+        if (status != CLIENT_OK || stat.name.bytes != strlen(name) ||
+            memcmp(stat.name.data, name, stat.name.bytes) != 0)
+            continue;
+        snprintf(digits, sizeof(digits), "%.*s", (int)stat.value.bytes,
+                 (const char *)stat.value.data);
+        value = strtoull(digits, NULL, 10);
+        found = true;
+    }
+    if (!found)
+        bench_fail(name, "the server has no such figure");
+    return value;
+}
+
+void bench_server_cpu(const struct bench_server *server, double *user_s, double *system_s)
+{
+    char path[48];
+    char text[1024];
+    unsigned long user = 0;
+    unsigned long system = 0;
+    const char *fields;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", server->pid);
+    file = fopen(path, "r");
+    if (file == NULL || fgets(text, sizeof(text), file) == NULL)
+        bench_fail(path, "cannot be read");
+    fclose(file);
+    /* The name in brackets may hold blanks; utime and stime are the 12th and 13th field behind it. */
+    fields = strrchr(text, ')');
+    if (fields == NULL || sscanf(fields + 2, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+                                 &user, &system) != 2)
+        bench_fail(path, "is not understood");
+    *user_s = (double)user / (double)sysconf(_SC_CLK_TCK);
+    *system_s = (double)system / (double)sysconf(_SC_CLK_TCK);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double *one = a;
+    const double *other = b;
+
+    return (*one > *other) - (*one < *other);
+}
+
+double bench_median(double *values, unsigned count)
+{
+    qsort(values, count, sizeof(*values), compare);
+    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}

@@ -1,0 +1,40 @@
+/*
+ * bench_server.h - a server that is measured: started, asked for figures, its CPU time read.
+ *
+ * Threads: one server, one thread.
+ */
+#ifndef TESTS_BENCH_BENCH_SERVER_H
+#define TESTS_BENCH_BENCH_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bench_server;
+
+#define BENCH_ANY_CORE (-1)
+
+/**
+ * bench_server_start() - run @program with @options on one core, or end the benchmark with a message.
+ *
+ * The calling thread is bound to @core for the time of the start, which the server inherits, and may
+ * run on any afterwards: bench_bind() it.
+ */
+struct bench_server *bench_server_start(const char *program, const char *options, int core);
+void bench_server_stop(struct bench_server *server);
+
+uint16_t bench_server_port(const struct bench_server *server);
+size_t bench_server_resident_bytes(const struct bench_server *server);
+/** bench_server_figure() - a number of "stats SECTION"; the benchmark ends where there is none. */
+uint64_t bench_server_figure(struct bench_server *server, const char *section, const char *name);
+/** bench_server_cpu() - user and system time of all its threads so far, in seconds. */
+void bench_server_cpu(const struct bench_server *server, double *user_s, double *system_s);
+
+/** bench_bind() - the calling thread runs on that core only, or on any. */
+void bench_bind(int core);
+/** bench_fail() - say why and end. */
+_Noreturn void bench_fail(const char *what, const char *why);
+/** bench_median() - of @count values, which are sorted on the way. */
+double bench_median(double *values, unsigned count);
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * speed_bench.c - requests a second and CPU time a request, ours against memcached.
+ *
+ *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--options TEXT] OURS MEMCACHED
+ *
+ * Both servers run with one worker thread on core 0 and hold the same items; the load runs on core 1.
+ * Each round runs every workload at one and then at the other, so that what else happens on the machine
+ * meets both; medians of the rounds are shown. Every get hits.
+ */
+#include "tests/bench/bench_server.h"
+#include "tests/bench/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_CORE 0
+#define LOAD_CORE   1
+#define ROUNDS_MAX  99u
+
+static const struct load_plan PLANS[] = {
+    {"GET, one at a time", LOAD_GET, 50, 1},
+    {"SET, one at a time", LOAD_SET, 50, 1},
+    {"GET, pipelined 100 deep", LOAD_GET, 50, 100},
+    {"SET, pipelined 100 deep", LOAD_SET, 50, 100},
+    {"multiget of 100 keys", LOAD_MULTIGET, 50, 100},
+};
+#define PLANS_COUNT (sizeof(PLANS) / sizeof(PLANS[0]))
+
+enum {
+    OURS,
+    THEIRS,
+    SERVERS_COUNT
+};
+
+struct samples {
+    double requests_per_s[ROUNDS_MAX];
+    double user_us[ROUNDS_MAX]; /* a request */
+    double system_us[ROUNDS_MAX];
+    double busy_percent[ROUNDS_MAX]; /* of the load */
+};
+
+struct bench {
+    unsigned rounds;
+    double seconds;
+    uint32_t items;
+    const char *corpus;
+    const char *options;
+    const char *programs[SERVERS_COUNT];
+    struct bench_server *servers[SERVERS_COUNT];
+    struct samples samples[PLANS_COUNT][SERVERS_COUNT];
+};
+
+static void run_one(struct bench *bench, struct load *load, size_t plan, unsigned which,
+                    unsigned round)
+{
+    struct samples *samples = &bench->samples[plan][which];
+    struct bench_server *server = bench->servers[which];
+    char error[LOAD_ERROR_BYTES];
+    struct load_result result = {0};
+    double user[2];
+    double system[2];
+
+    bench_server_cpu(server, &user[0], &system[0]);
+    if (!load_run(load, bench_server_port(server), &PLANS[plan], bench->seconds, &result, error))
+        bench_fail(PLANS[plan].name, error);
+    bench_server_cpu(server, &user[1], &system[1]);
+    samples->requests_per_s[round] = (double)result.requests / result.seconds;
+    samples->user_us[round] = (user[1] - user[0]) * 1e6 / (double)result.requests;
+    samples->system_us[round] = (system[1] - system[0]) * 1e6 / (double)result.requests;
+    samples->busy_percent[round] = result.busy_percent;
+}
+
+static void print_table(struct bench *bench)
+{
+    printf("%-24s | %10s %5s %5s | %10s %5s %5s | %8s %6s | %s\n", "", "zbcached/s", "user", "sys",
+           "memcached", "user", "sys", "requests", "CPU", "load busy %");
+    for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
+        double rates[SERVERS_COUNT];
+        double user[SERVERS_COUNT];
+        double system[SERVERS_COUNT];
+        double busy[SERVERS_COUNT];
+
+        for (unsigned which = 0; which < SERVERS_COUNT; which++) {
+            struct samples *samples = &bench->samples[plan][which];
+
+            rates[which] = bench_median(samples->requests_per_s, bench->rounds);
+            user[which] = bench_median(samples->user_us, bench->rounds);
+            system[which] = bench_median(samples->system_us, bench->rounds);
+            busy[which] = bench_median(samples->busy_percent, bench->rounds);
+        }
+        printf("%-24s | %10.0f %5.2f %5.2f | %10.0f %5.2f %5.2f | %8.3f %6.3f | %.0f, %.0f\n",
+               PLANS[plan].name, rates[OURS], user[OURS], system[OURS], rates[THEIRS], user[THEIRS],
+               system[THEIRS], rates[OURS] / rates[THEIRS],
+               (user[OURS] + system[OURS]) / (user[THEIRS] + system[THEIRS]), busy[OURS],
+               busy[THEIRS]);
+    }
+    printf(
+        "user, sys: the server's CPU time in us a request (multiget: a key). requests, CPU: ratio "
+        "to memcached.\nload busy: share of its core that the load took; near 100 it is what is "
+        "measured.\n");
+}
+
+static void run(struct bench *bench)
+{
+    char error[CORPUS_ERROR_BYTES_MAX + LOAD_ERROR_BYTES];
+    char options[SERVERS_COUNT][512];
+    const char *folder = getenv("ZBCACHED_CORPORA");
+    struct corpus *corpus = corpus_new(folder, bench->corpus, 1, error);
+    struct load *load = corpus != NULL ? load_new(corpus, bench->items) : NULL;
+
+    if (load == NULL)
+        bench_fail("items", corpus == NULL ? error : "no memory");
+    snprintf(options[OURS], sizeof(options[0]), "-m 1024 -t 1 %s", bench->options);
+    snprintf(options[THEIRS], sizeof(options[0]), "-m 1024 -t 1");
+    for (unsigned which = 0; which < SERVERS_COUNT; which++) {
+        bench->servers[which] =
+            bench_server_start(bench->programs[which], options[which], SERVER_CORE);
+        bench_bind(LOAD_CORE);
+        if (!load_fill(load, bench_server_port(bench->servers[which]), error))
+            bench_fail("filling", error);
+    }
+    for (unsigned round = 0; round < bench->rounds; round++) {
+        for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
+            for (unsigned which = 0; which < SERVERS_COUNT; which++)
+                run_one(bench, load, plan, which, round);
+        }
+    }
+    printf(
+        "%u items of %s (%s), 50 connections, one worker thread, medians of %u rounds of %.1f s\n",
+        bench->items, bench->corpus,
+        folder != NULL && folder[0] != '\0' ? "corpus files" : "made from packages", bench->rounds,
+        bench->seconds);
+    print_table(bench);
+    for (unsigned which = 0; which < SERVERS_COUNT; which++)
+        bench_server_stop(bench->servers[which]);
+    load_free(load);
+    corpus_free(corpus);
+}
+
+static bool read_arguments(struct bench *bench, int argc, char **argv)
+{
+    unsigned programs = 0;
+    int i = 1;
+
+    while (i < argc) {
+        const char *name = argv[i++];
+        const char *value = i < argc ? argv[i] : "";
+
+        if (name[0] != '-') {
+            if (programs == SERVERS_COUNT)
+                return false;
+            bench->programs[programs++] = name;
+            continue;
+        }
+        i++;
+        if (strcmp(name, "--rounds") == 0)
+            bench->rounds = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(name, "--seconds") == 0)
+            bench->seconds = strtod(value, NULL);
+        else if (strcmp(name, "--items") == 0)
+            bench->items = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(name, "--corpus") == 0)
+            bench->corpus = value;
+        else if (strcmp(name, "--options") == 0)
+            bench->options = value;
+        else
+            return false;
+    }
+    return programs == SERVERS_COUNT && bench->rounds >= 1 && bench->rounds <= ROUNDS_MAX &&
+           bench->seconds > 0 && bench->items > 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench bench = {
+        .rounds = 5, .seconds = 2, .items = 200000, .corpus = "mix", .options = ""};
+
+    if (!read_arguments(&bench, argc, argv)) {
+        fprintf(stderr, "usage: speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME]"
+                        " [--options TEXT] OURS MEMCACHED\n");
+        return EXIT_FAILURE;
+    }
+    run(&bench);
+    return EXIT_SUCCESS;
+}
