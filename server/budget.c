@@ -75,13 +75,21 @@ static bool charge_up_to(struct budget *budget, size_t bytes)
     return false;
 }
 
+/* What may be held once @bytes more are taken. */
+static size_t limit_for(const struct budget *budget, size_t bytes)
+{
+    const size_t small_bytes = budget->share_bytes / LIMITS_CONNS_SMALL_DIVISOR;
+    return bytes <= LIMITS_CONNS_SMALL_BYTES ? budget->share_bytes
+                                             : budget->share_bytes - small_bytes;
+}
+
 bool budget_take(struct budget *budget, size_t bytes)
 {
     bool taken = false;
 
     pthread_mutex_lock(&budget->lock);
     const size_t held_bytes = budget->held_bytes + bytes;
-    if (bytes <= budget->share_bytes && held_bytes <= budget->share_bytes) {
+    if (bytes <= budget->share_bytes && held_bytes <= limit_for(budget, bytes)) {
         taken = charge_up_to(budget, held_bytes);
     }
     if (taken) {

@@ -6,7 +6,8 @@
  *
  * Connections own memory only while a request or a reply is unfinished. All of it is counted here, and
  * what it comes to is charged to the cache, which gives pages up for it. All connections together
- * hold at most a share of -m (limits.h), however many there are and however slow their clients.
+ * hold at most a share of -m (limits.h), however many there are and however slow their clients; and
+ * large buffers leave a part of the share to small ones.
  *
  * Invariants:
  *   BUDGET-1  held <= charged, prepaid <= charged.

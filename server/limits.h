@@ -34,7 +34,11 @@
  * serves connections: 1 MiB at -m 64, enough for 1,000 idle connections and 10 busy ones. */
 #define LIMITS_CONNS_PREPAID_DIVISOR   64u
 #define LIMITS_CONNS_PREPAID_BYTES_MAX (4u << 20)
-/* Beyond it the cache is asked for memory in steps, not for every buffer. */
+/* Of the share a part is for small buffers alone: when large ones have used up theirs, connections
+ * are still accepted and their short requests answered. */
+#define LIMITS_CONNS_SMALL_DIVISOR     8u
+#define LIMITS_CONNS_SMALL_BYTES       4096u
+/* Beyond what is set aside the cache is asked for memory in steps, not for every buffer. */
 #define LIMITS_CONNS_CHARGE_STEP_BYTES (64u << 10)
 
 /* After -R requests a turn ends if another connection is known to wait; after this many times -R, or

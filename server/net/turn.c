@@ -391,28 +391,29 @@ static enum progress run(struct turn *turn)
 
 /* ---- reading ---- */
 
-/* There is no memory for the rest of a request. Of a storage command only the line is kept, its data
- * block is dropped as it comes, and the answer says why. Of a line nothing can be kept. */
-static enum progress abandon(struct turn *turn)
+/* There is no memory for the rest of a request. Of a storage command only the line is kept: its data
+ * block is dropped as it comes, and the answer says why. False where that cannot be: of a line
+ * nothing can be dropped, and what came behind a whole request is not known to be one. */
+static bool drop_value(struct turn *turn)
 {
     struct conn *conn = turn->conn;
-    struct buffer *own = &conn->input;
+    struct buffer *from = turn->from;
 
     counters_add(turn->host->counters, COUNTER_INPUT_REFUSED, 1);
-    if (conn->wanted == 0) {
-        (void)protocol_reply_line(&turn->host->reply, NO_MEMORY_READING);
-        return PROGRESS_FINISHED;
+    if (conn->step != CONN_PARSE || conn->wanted == 0) {
+        return false;
     }
-    const size_t count = buffer_count(own);
-    const uint8_t *newline = memchr(own->data + own->start, '\n', count);
+    const size_t count = buffer_count(from);
+    const uint8_t *newline = memchr(from->data + from->start, '\n', count);
     assert(newline != NULL); /* how much is wanted stands in the line */
-    const size_t line_bytes = (size_t)(newline + 1 - own->data) - own->start;
-    own->end = own->start + line_bytes;
-    const bool smaller = buffer_resize(own, turn->host->budget, line_bytes);
-    (void)smaller; /* else it is only larger than it need be */
-
+    const size_t line_bytes = (size_t)(newline + 1 - from->data) - from->start;
+    from->end = from->start + line_bytes;
+    if (from == &conn->input) {
+        const bool smaller = buffer_resize(from, turn->host->budget, line_bytes);
+        (void)smaller; /* else it is only larger than it need be */
+    }
     const enum protocol_result result =
-        protocol_parse(own->data + own->start, line_bytes, 0, &conn->parsed);
+        protocol_parse(from->data + from->start, line_bytes, 0, &conn->parsed);
     assert(result == PROTOCOL_REQUEST && conn->parsed.swallow > count - line_bytes);
     conn->parsed.swallow -= count - line_bytes;
     conn->is_error = false;
@@ -420,7 +421,7 @@ static enum progress abandon(struct turn *turn)
     conn->wanted = 0;
     conn->scanned = 0;
     conn->step = CONN_SWALLOW;
-    return PROGRESS_STARVED;
+    return true;
 }
 
 /* Chooses where the next bytes go: the worker's input, with what there is of a request copied in front
@@ -486,7 +487,11 @@ static enum progress read_and_run(struct turn *turn)
         return run(turn);
     }
     if (!aim(turn)) {
-        return abandon(turn);
+        if (drop_value(turn)) {
+            return PROGRESS_STARVED;
+        }
+        (void)protocol_reply_line(&turn->host->reply, NO_MEMORY_READING);
+        return PROGRESS_FINISHED;
     }
     struct buffer *from = turn->from;
     from->end += receive(turn, from->data + from->end, from->capacity - from->end);
@@ -508,11 +513,12 @@ static void finish(struct turn *turn, enum progress progress)
     struct conn *conn = turn->conn;
     struct conn_host *host = turn->host;
 
-    if (progress != PROGRESS_BROKEN && progress != PROGRESS_FINISHED && !keep_input(turn)) {
-        counters_add(host->counters, COUNTER_INPUT_REFUSED, 1);
+    if (progress != PROGRESS_BROKEN && progress != PROGRESS_FINISHED && !keep_input(turn) &&
+        !(drop_value(turn) && keep_input(turn))) {
         (void)protocol_reply_line(&host->reply, NO_MEMORY_READING);
         progress = PROGRESS_FINISHED;
     }
+    note_doing(turn, doing_of(conn)); /* before the client can see an answer and ask */
     if (progress == PROGRESS_BROKEN) {
         reset_reply(host);
     } else if (host->reply.used > 0 && conn->output.capacity == 0 && !flush(turn)) {
@@ -536,7 +542,6 @@ static void finish(struct turn *turn, enum progress progress)
         conn_close(conn);
         return;
     }
-    note_doing(turn, doing_of(conn));
     if (progress == PROGRESS_YIELDED) {
         TAILQ_INSERT_TAIL(&host->ready, conn, queue);
         conn->queued = true;

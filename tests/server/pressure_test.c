@@ -1,0 +1,519 @@
+/*
+ * pressure_test.c - clients that are slow, many, greedy or gone: what they hold stays within the
+ * limits, the others are served meanwhile, and nothing that was promised is lost.
+ */
+/* cmocka.h stands on the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "tests/server/live.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#endif
+#ifndef INSTRUMENTED
+#define INSTRUMENTED 0
+#endif
+
+#define MIB         ((size_t)1 << 20)
+#define MEMORY_MB   64
+#define VALUE_BYTES 500000
+#define CONNS_MAX   1000
+
+static void nap_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&time, NULL);
+}
+
+static void fill_random(char *bytes, size_t count, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525 + 1013904223;
+        bytes[i] = (char)(seed >> 24);
+    }
+}
+
+/* -m is a promise about the whole process; a sanitizer's own memory is not part of it. */
+static void check_rss(const struct live *live)
+{
+    const size_t rss_bytes = live_rss_bytes(live);
+    const size_t bound_bytes = MEMORY_MB * MIB + MEMORY_MB * MIB / 50;
+
+    if (!INSTRUMENTED && rss_bytes > bound_bytes) {
+        fail_msg("RSS %zu is above -m and 2 %% (%zu)", rss_bytes, bound_bytes);
+    }
+}
+
+static void check_held(const struct live *live)
+{
+    char *text = live_stats(live, "zbud");
+    uint64_t held = 0, limit = 0;
+    const char *at = strstr(text, "STAT connections_held_bytes ");
+
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "STAT connections_held_bytes %lu", &held), 1);
+    at = strstr(text, "STAT connections_limit_bytes ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "STAT connections_limit_bytes %lu", &limit), 1);
+    free(text);
+    assert_int_equal(limit, MEMORY_MB * MIB / 2);
+    assert_true(held <= limit);
+    check_rss(live);
+}
+
+/* A full cache: what connections need must come out of it. */
+static void fill_cache(const struct live *live)
+{
+    char *text = malloc(200000);
+    const int fd = live_connect(live);
+
+    assert(text != NULL);
+    for (unsigned i = 0; i < 900; i++) {
+        const size_t line = (size_t)sprintf(text, "set fill%u 0 0 100000\r\n", i);
+        fill_random(text + line, 100000, i);
+        memcpy(text + line + 100000, "\r\n", 2);
+        live_send_bytes(fd, text, line + 100002);
+        live_expect(fd, "STORED\r\n");
+    }
+    (void)close(fd);
+    free(text);
+    assert_true(live_stat(live, "", "evictions") > 0);
+}
+
+/* ---- slow readers ---- */
+
+struct block {
+    char *value;
+    char *reply; /* to "get slow" */
+    size_t reply_bytes;
+};
+
+static struct block store_block(const struct live *live)
+{
+    struct block block = {.value = malloc(VALUE_BYTES), .reply = malloc(VALUE_BYTES + 100)};
+    char line[64];
+    const int fd = live_connect(live);
+
+    assert(block.value != NULL && block.reply != NULL);
+    fill_random(block.value, VALUE_BYTES, 99);
+    (void)snprintf(line, sizeof(line), "set slow 4 0 %d\r\n", VALUE_BYTES);
+    live_send(fd, line);
+    live_send_bytes(fd, block.value, VALUE_BYTES);
+    live_ask(fd, "\r\n", "STORED\r\n");
+    (void)close(fd);
+    block.reply_bytes = (size_t)sprintf(block.reply, "VALUE slow 4 %d\r\n", VALUE_BYTES);
+    memcpy(block.reply + block.reply_bytes, block.value, VALUE_BYTES);
+    block.reply_bytes += VALUE_BYTES;
+    block.reply_bytes += (size_t)sprintf(block.reply + block.reply_bytes, "\r\nEND\r\n");
+    return block;
+}
+
+static void free_block(struct block *block)
+{
+    free(block->value);
+    free(block->reply);
+}
+
+static void ask_without_reading(int fd, unsigned gets)
+{
+    for (unsigned i = 0; i < gets; i++) {
+        live_send(fd, "get slow\r\n");
+    }
+}
+
+/* 40 clients that ask for 10 MB each and do not read: 400 MB asked for in 64. */
+static void test_slow_readers(void **state)
+{
+    const unsigned clients = 40, gets = 20;
+    struct live live;
+    int fds[40];
+
+    (void)state;
+    live_start(&live, "-m 64 -t 2");
+    fill_cache(&live);
+    struct block block = store_block(&live);
+    for (unsigned i = 0; i < clients; i++) {
+        fds[i] = live_connect(&live);
+        ask_without_reading(fds[i], gets);
+    }
+    live_await_stat(&live, "zbud", "connections_held_bytes", clients * VALUE_BYTES / 10);
+    for (unsigned i = 0; i < 20; i++) {
+        check_held(&live);
+        nap_ms(20);
+    }
+    const int other = live_connect(&live);
+    live_ask(other, "set o 0 0 1\r\nx\r\nget o\r\n", "STORED\r\nVALUE o 0 1\r\nx\r\nEND\r\n");
+    for (unsigned i = 0; i < clients; i++) {
+        for (unsigned get = 0; get < gets; get++) {
+            live_expect_bytes(fds[i], block.reply, block.reply_bytes);
+        }
+        live_ask(fds[i], "get none\r\n", "END\r\n");
+        (void)close(fds[i]);
+    }
+    live_ask(other, "stats check\r\n", "STAT check ok\r\nEND\r\n");
+    check_held(&live);
+    (void)close(other);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free_block(&block);
+}
+
+/* Reads the answer to one get: the whole block, or that there was no memory for it. 0, 1; -1 where the
+ * connection was given up. */
+static int read_block_or_refusal(int fd, const struct block *block)
+{
+    const char *const refusal = "SERVER_ERROR out of memory writing get response\r\n";
+    char *got = malloc(block->reply_bytes);
+    size_t at = 0;
+    int result = -1;
+
+    assert(got != NULL);
+    while (result < 0) {
+        const size_t wanted = at > 0 && got[0] == 'S' ? strlen(refusal) : block->reply_bytes;
+        const ssize_t came = at == 0 ? live_read(fd, got, 1) : live_read(fd, got + at, wanted - at);
+        if (came <= 0) {
+            break;
+        }
+        at += (size_t)came;
+        if (at == wanted && wanted == block->reply_bytes) {
+            assert_memory_equal(got, block->reply, at);
+            result = 1;
+        } else if (at == strlen(refusal) && got[0] == 'S') {
+            assert_memory_equal(got, refusal, at);
+            result = 0;
+        }
+    }
+    free(got);
+    return result;
+}
+
+/* More of them than the share of connections allows: some are refused, nobody is harmed. */
+static void test_too_many_slow_readers(void **state)
+{
+    const unsigned clients = 150, gets = 20;
+    struct live live;
+    int fds[150];
+    unsigned whole = 0, refused = 0, given_up = 0;
+
+    (void)state;
+    live_start(&live, "-m 64 -t 2");
+    fill_cache(&live);
+    struct block block = store_block(&live);
+    for (unsigned i = 0; i < clients; i++) {
+        fds[i] = live_connect(&live);
+        ask_without_reading(fds[i], gets);
+    }
+    live_await_stat(&live, "", "response_obj_oom", 1);
+    for (unsigned i = 0; i < 20; i++) {
+        check_held(&live);
+        nap_ms(20);
+    }
+    for (unsigned i = 0; i < clients; i++) {
+        for (unsigned get = 0; get < gets; get++) {
+            const int result = read_block_or_refusal(fds[i], &block);
+            whole += result == 1;
+            refused += result == 0;
+            if (result < 0) {
+                given_up++;
+                break;
+            }
+        }
+        (void)close(fds[i]);
+    }
+    assert_true(refused > 0);
+    assert_true(whole > clients);
+    print_message("%u whole, %u refused, %u given up\n", whole, refused, given_up);
+    check_held(&live);
+    const int fd = live_connect(&live);
+    live_send(fd, "get slow\r\n");
+    live_expect_bytes(fd, block.reply, block.reply_bytes);
+    (void)close(fd);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free_block(&block);
+}
+
+/* ---- slow senders ---- */
+
+/* 25 clients that announce 1 MB each and send it a little at a time, in turn. */
+static void test_slow_senders(void **state)
+{
+    const unsigned clients = 25;
+    const size_t bytes = 1000000, step = 47003;
+    struct live live;
+    int fds[25];
+    char line[64];
+    char *values = malloc(clients * (bytes + 2));
+    char *reply = malloc(bytes + 100);
+
+    (void)state;
+    assert(values != NULL && reply != NULL);
+    live_start(&live, "-m 64 -t 2");
+    fill_cache(&live);
+    for (unsigned i = 0; i < clients; i++) {
+        char *value = values + i * (bytes + 2);
+        fill_random(value, bytes, i);
+        memcpy(value + bytes, "\r\n", 2);
+        fds[i] = live_connect(&live);
+        (void)snprintf(line, sizeof(line), "set s%u 0 0 %zu\r\n", i, bytes);
+        live_send(fds[i], line);
+    }
+    for (size_t at = 0; at < bytes + 2; at += step) {
+        for (unsigned i = 0; i < clients; i++) {
+            const size_t count = bytes + 2 - at < step ? bytes + 2 - at : step;
+            live_send_bytes(fds[i], values + i * (bytes + 2) + at, count);
+        }
+        if (at == 0) {
+            /* What was announced is not taken; what has come is, and at most twice of it. */
+            nap_ms(200);
+            const uint64_t held = live_stat(&live, "zbud", "connections_held_bytes");
+            assert_true(held >= clients * step);
+            assert_true(held <= clients * (2 * step + 4096));
+        }
+        check_held(&live);
+    }
+    for (unsigned i = 0; i < clients; i++) {
+        live_expect(fds[i], "STORED\r\n");
+    }
+    for (unsigned i = 0; i < clients; i++) {
+        (void)snprintf(line, sizeof(line), "get s%u\r\n", i);
+        live_send(fds[i], line);
+        size_t count = (size_t)sprintf(reply, "VALUE s%u 0 %zu\r\n", i, bytes);
+        memcpy(reply + count, values + i * (bytes + 2), bytes + 2);
+        count += bytes + 2;
+        count += (size_t)sprintf(reply + count, "END\r\n");
+        live_expect_bytes(fds[i], reply, count);
+        (void)close(fds[i]);
+    }
+    check_held(&live);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(values);
+    free(reply);
+}
+
+/* Announced together far more than there is: those beyond the share are told so when they have sent
+ * theirs, keep their connection, and what they wanted to replace is gone. */
+static void test_too_many_slow_senders(void **state)
+{
+    const unsigned clients = 60;
+    const size_t bytes = 1000000;
+    const char *const refusal = "SERVER_ERROR out of memory storing object\r\n";
+    struct live live;
+    int fds[60];
+    unsigned stored = 0, refused = 0;
+    char line[64], reply[64];
+    char *value = malloc(bytes);
+
+    (void)state;
+    assert(value != NULL);
+    fill_random(value, bytes, 5);
+    live_start(&live, "-m 64 -t 2");
+    for (unsigned i = 0; i < clients; i++) {
+        fds[i] = live_connect(&live);
+        (void)snprintf(line, sizeof(line), "set s%u 0 0 3\r\nold\r\n", i);
+        live_ask(fds[i], line, "STORED\r\n");
+        (void)snprintf(line, sizeof(line), "set s%u 0 0 %zu\r\n", i, bytes);
+        live_send(fds[i], line);
+        live_send_bytes(fds[i], value, bytes);
+    }
+    live_await_stat(&live, "", "read_buf_oom", 1);
+    check_held(&live);
+    for (unsigned i = 0; i < clients; i++) {
+        live_send(fds[i], "\r\n");
+        const ssize_t count = live_read(fds[i], reply, sizeof(reply) - 1);
+        assert_true(count > 0);
+        reply[count] = '\0';
+        (void)snprintf(line, sizeof(line), "get s%u\r\n", i);
+        if (strcmp(reply, "STORED\r\n") == 0) {
+            stored++;
+        } else {
+            assert_string_equal(reply, refusal);
+            live_ask(fds[i], line, "END\r\n");
+            refused++;
+        }
+    }
+    assert_true(stored >= 10);
+    assert_true(refused >= 1);
+    assert_int_equal(live_stat(&live, "", "store_no_memory"), refused);
+    for (unsigned i = 0; i < clients; i++) {
+        live_ask(fds[i], "version\r\n", "VERSION 1.6.45\r\n");
+        (void)close(fds[i]);
+    }
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(value);
+}
+
+/* ---- many, idle, gone ---- */
+
+static void test_a_thousand_idle(void **state)
+{
+    struct live live;
+    static const char *const ask = "get a\r\n";
+    int *fds = malloc(CONNS_MAX * sizeof(*fds));
+    struct rlimit files = {.rlim_cur = CONNS_MAX + 100, .rlim_max = CONNS_MAX + 100};
+
+    (void)state;
+    assert(fds != NULL);
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < CONNS_MAX + 100) {
+        files.rlim_cur = CONNS_MAX + 100;
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    live_start(&live, "-m 64 -t 4 -c 1100");
+    for (unsigned i = 0; i < CONNS_MAX; i++) {
+        fds[i] = live_connect(&live);
+        live_ask(fds[i], ask, "END\r\n");
+        /* Half of them stop in the middle of a request once: what it took is given back. */
+        live_send(fds[i], i % 2 == 0 ? "ge" : "version\r\n");
+    }
+    for (unsigned i = 0; i < CONNS_MAX; i++) {
+        if (i % 2 == 0) {
+            live_ask(fds[i], "t a\r\n", "END\r\n");
+        } else {
+            live_expect(fds[i], "VERSION 1.6.45\r\n");
+        }
+    }
+    assert_int_equal(live_stat(&live, "", "curr_connections"), CONNS_MAX + 1);
+    assert_true(live_stat(&live, "zbud", "connections_held_bytes") <= (CONNS_MAX + 1) * 1024);
+    check_rss(&live);
+    for (unsigned i = 0; i < CONNS_MAX; i++) {
+        live_ask(fds[i], ask, "END\r\n");
+        (void)close(fds[i]);
+    }
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(fds);
+}
+
+static void test_idle_timeout(void **state)
+{
+    struct live live;
+
+    (void)state;
+    live_start(&live, "-o idle_timeout=1");
+    const int idle = live_connect(&live);
+    const int half = live_connect(&live);
+    live_ask(idle, "version\r\n", "VERSION 1.6.45\r\n");
+    live_send(half, "set a 0 0 10\r\nabc");
+    live_expect_end(idle);
+    live_expect_end(half);
+    assert_int_equal(live_stat(&live, "", "idle_kicks"), 2);
+    (void)close(idle);
+    (void)close(half);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+}
+
+/* Clients that go with an abort, in the middle of everything. */
+static void test_resets(void **state)
+{
+    const struct linger abort = {.l_onoff = 1, .l_linger = 0};
+    struct live live;
+
+    (void)state;
+    live_start(&live, "-m 64 -t 2");
+    struct block block = store_block(&live);
+    for (unsigned i = 0; i < 200; i++) {
+        const int fd = live_connect(&live);
+        ask_without_reading(fd, i % 4 * 5);
+        live_send(fd, "set half 0 0 100000\r\nabc");
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
+        (void)close(fd);
+    }
+    const int fd = live_connect(&live);
+    live_send(fd, "get slow\r\n");
+    live_expect_bytes(fd, block.reply, block.reply_bytes);
+    for (unsigned tries = 0; live_stat(&live, "", "curr_connections") > 2; tries++) {
+        assert_true(tries < LIVE_WAIT_S * 20);
+        nap_ms(50);
+    }
+    (void)close(fd);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free_block(&block);
+}
+
+/* No descriptors left: accepting pauses, whoever waits is served when there are some again. */
+static void test_out_of_descriptors(void **state)
+{
+    struct live live;
+    int fds[60];
+
+    (void)state;
+    live_start(&live, "-m 64 -t 2");
+    const struct rlimit few = {.rlim_cur = 40, .rlim_max = 40};
+    assert_int_equal(prlimit(live.pid, RLIMIT_NOFILE, &few, NULL), 0);
+    for (unsigned i = 0; i < 60; i++) {
+        fds[i] = live_connect(&live);
+        live_send(fds[i], "version\r\n");
+    }
+    live_expect(fds[0], "VERSION 1.6.45\r\n");
+    nap_ms(100);
+    for (unsigned i = 1; i < 60; i++) {
+        (void)close(fds[i - 1]);
+        live_expect(fds[i], "VERSION 1.6.45\r\n");
+    }
+    (void)close(fds[59]);
+    assert_true(live_stat(&live, "", "listen_disabled_num") >= 1);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+}
+
+/* One client that never stops asking does not keep another from being answered, on the one thread. */
+static void test_turns_are_shared(void **state)
+{
+    const unsigned batch = 20000;
+    struct live live;
+    char *out = malloc(batch * 16), *in = malloc(batch * 8);
+
+    (void)state;
+    assert(out != NULL && in != NULL);
+    live_start(&live, "-m 64 -t 1 -R 5");
+    const int greedy = live_connect(&live), greedy2 = live_connect(&live);
+    const int modest = live_connect(&live);
+    size_t count = 0;
+    for (unsigned i = 0; i < batch; i++) {
+        count += (size_t)sprintf(out + count, "get none\r\n");
+    }
+    for (unsigned round = 0; round < 10; round++) {
+        assert_int_equal(send(greedy2, out, count / 4, MSG_NOSIGNAL), (ssize_t)count / 4);
+        live_exchange(greedy, out, count, in, batch * 5);
+        live_exchange(greedy2, NULL, 0, in, (size_t)batch / 4 * 5);
+        live_ask(modest, "version\r\n", "VERSION 1.6.45\r\n");
+    }
+    assert_true(live_stat(&live, "", "conn_yields") > 0);
+    (void)close(greedy);
+    (void)close(greedy2);
+    (void)close(modest);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(out);
+    free(in);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slow_readers),     cmocka_unit_test(test_too_many_slow_readers),
+        cmocka_unit_test(test_slow_senders),     cmocka_unit_test(test_too_many_slow_senders),
+        cmocka_unit_test(test_a_thousand_idle),  cmocka_unit_test(test_idle_timeout),
+        cmocka_unit_test(test_resets),           cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_turns_are_shared),
+    };
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
