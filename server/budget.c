@@ -117,6 +117,14 @@ void budget_give(struct budget *budget, size_t bytes)
     pthread_mutex_unlock(&budget->lock);
 }
 
+bool budget_is_tight(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    const bool tight = budget->held_bytes > budget->share_bytes / LIMITS_CONNS_TIGHT_DIVISOR;
+    pthread_mutex_unlock(&budget->lock);
+    return tight;
+}
+
 void budget_set_memory(struct budget *budget, size_t memory_bytes)
 {
     pthread_mutex_lock(&budget->lock);

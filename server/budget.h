@@ -34,6 +34,9 @@ void budget_free(struct budget *budget);
 bool budget_take(struct budget *budget, size_t bytes) __attribute__((warn_unused_result));
 void budget_give(struct budget *budget, size_t bytes);
 
+/** budget_is_tight() - so much is held that what is not in use should be given back. */
+bool budget_is_tight(struct budget *budget);
+
 /** budget_set_memory() - -m has changed, and the share with it. */
 void budget_set_memory(struct budget *budget, size_t memory_bytes);
 

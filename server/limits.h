@@ -36,8 +36,10 @@
 #define LIMITS_CONNS_PREPAID_BYTES_MAX (4u << 20)
 /* Of the share a part is for small buffers alone: when large ones have used up theirs, connections
  * are still accepted and their short requests answered. */
-#define LIMITS_CONNS_SMALL_DIVISOR     8u
+#define LIMITS_CONNS_SMALL_DIVISOR     16u
 #define LIMITS_CONNS_SMALL_BYTES       4096u
+/* From this part of the share on nothing is kept for later use. */
+#define LIMITS_CONNS_TIGHT_DIVISOR     2u
 /* Beyond what is set aside the cache is asked for memory in steps, not for every buffer. */
 #define LIMITS_CONNS_CHARGE_STEP_BYTES (64u << 10)
 

@@ -3,6 +3,7 @@
  * write. See conn.h.
  */
 #include "server/admin/log.h"
+#include "server/budget.h"
 #include "server/clock.h"
 #include "server/command.h"
 #include "server/counters.h"
@@ -67,7 +68,8 @@ static ssize_t send_some(const struct turn *turn, const uint8_t *bytes, size_t c
 static void reset_reply(struct conn_host *host)
 {
     host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
-    if (host->large_output.capacity > LIMITS_OUTPUT_KEPT_BYTES) {
+    if (host->large_output.capacity > LIMITS_OUTPUT_KEPT_BYTES ||
+        (host->large_output.capacity > 0 && budget_is_tight(host->budget))) {
         buffer_free(&host->large_output, host->budget);
     }
 }
