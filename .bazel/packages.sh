@@ -36,7 +36,7 @@ run_as_root() {
 
 # install_packages PURPOSE PACKAGE... - installs those that are missing, and says which.
 install_packages() {
-    local purpose=$1 package
+    local purpose=$1 package log
     local -a missing=()
 
     shift
@@ -56,7 +56,16 @@ install_packages() {
         return
     fi
     say "$purpose needs Debian packages that are missing. Installing: ${missing[*]}"
-    run_as_root apt-get update -qq
-    run_as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    say "(with what they depend on; this can take some minutes)"
+    log=$(mktemp)
+    if ! { run_as_root apt-get update -qq &&
+        run_as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1
+    then
+        cat "$log" >&2
+        rm -f "$log"
+        say "Installing failed, see above."
+        return 1
+    fi
+    rm -f "$log"
 }
