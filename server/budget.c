@@ -55,7 +55,8 @@ void budget_free(struct budget *budget)
     free(budget);
 }
 
-/* Lifts what is charged to at least @bytes. In steps where the cache has that much, else exactly. */
+/* Lifts what is charged to at least @bytes. In steps where the cache has that much, else
+ * exactly. */
 static bool charge_up_to(struct budget *budget, size_t bytes)
 {
     if (bytes <= budget->charged_bytes) {
@@ -105,7 +106,8 @@ void budget_give(struct budget *budget, size_t bytes)
     assert(bytes <= budget->held_bytes);
     budget->held_bytes -= bytes;
 
-    /* Two steps of slack stay, so that a buffer taken and given in turn does not go to the cache. */
+    /* Two steps of slack stay, so that a buffer taken and given in turn does not go to the
+     * cache. */
     size_t keep = budget->held_bytes + 2 * LIMITS_CONNS_CHARGE_STEP_BYTES;
     if (keep < budget->prepaid_bytes) {
         keep = budget->prepaid_bytes;

@@ -4,10 +4,10 @@
  *   |<------------------------- -m ------------------------->|
  *   | process | connections: held <= charged <= share | cache |
  *
- * Connections own memory only while a request or a reply is unfinished. All of it is counted here, and
- * what it comes to is charged to the cache, which gives pages up for it. All connections together
- * hold at most a share of -m (limits.h), however many there are and however slow their clients; and
- * large buffers leave a part of the share to small ones.
+ * Connections own memory only while a request or a reply is unfinished. All of it is counted here,
+ * and what it comes to is charged to the cache, which gives pages up for it. All connections
+ * together hold at most a share of -m (limits.h), however many there are and however slow their
+ * clients; and large buffers leave a part of the share to small ones.
  *
  * Invariants:
  *   BUDGET-1  held <= charged, prepaid <= charged.
@@ -30,7 +30,8 @@ struct budget *budget_new(struct cache *cache, size_t memory_bytes);
 /** budget_free() - everything must have been given back. */
 void budget_free(struct budget *budget);
 
-/** budget_take() - false where the share is used up or the cache gives nothing: nothing is counted. */
+/** budget_take() - false where the share is used up or the cache gives nothing: nothing is
+ * counted. */
 bool budget_take(struct budget *budget, size_t bytes) __attribute__((warn_unused_result));
 void budget_give(struct budget *budget, size_t bytes);
 

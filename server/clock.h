@@ -3,8 +3,8 @@
  *
  *   now = unix time when the server started + monotonic time since
  *
- * So "expire at this unix time" means what it says, and an administrator who sets the system's clock
- * neither expires nor revives anything.
+ * So "expire at this unix time" means what it says, and an administrator who sets the system's
+ * clock neither expires nor revives anything.
  *
  * Threads: after clock_init() any number may read.
  */
@@ -20,7 +20,8 @@ struct clock {
 };
 
 void clock_init(struct clock *clock);
-/** clock_now_s() - cheap enough to be read at every event (the kernel's coarse clock, no system call). */
+/** clock_now_s() - cheap enough to be read at every event (the kernel's coarse clock, no system
+ * call). */
 uint32_t clock_now_s(const struct clock *clock);
 /** clock_elapsed_us() - microseconds since the start, fine grained. */
 uint64_t clock_elapsed_us(const struct clock *clock);

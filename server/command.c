@@ -71,9 +71,9 @@ static enum command_outcome needs_room(struct call *call, size_t bytes)
     return COMMAND_NEEDS_ROOM;
 }
 
-/* A point on the cache's clock from what a client sends: 0 never, up to 30 days from now, beyond that
- * unix time, and gone at once where that is past or the number negative. "At once" is second 0, as
- * another thread's clock may stand a moment behind. */
+/* A point on the cache's clock from what a client sends: 0 never, up to 30 days from now, beyond
+ * that unix time, and gone at once where that is past or the number negative. "At once" is second
+ * 0, as another thread's clock may stand a moment behind. */
 static uint32_t expiry_from(int64_t exptime, uint32_t now_s)
 {
     if (exptime == 0) {

@@ -3,13 +3,13 @@
  *
  *   struct protocol_request --> row of the verb --> cache_get(), cache_store(), ... --> reply
  *
- * One row of a table per verb. A value found is decompressed straight into the reply, behind the place
- * of its header; a value stored is taken from where it was received, its key moved up to it. So
- * neither is copied. Nothing here waits, reads the clock or knows what a socket is.
+ * One row of a table per verb. A value found is decompressed straight into the reply, behind the
+ * place of its header; a value stored is taken from where it was received, its key moved up to it.
+ * So neither is copied. Nothing here waits, reads the clock or knows what a socket is.
  *
- * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply has too
- * little: the caller makes room (writes what is there, or gets a larger reply) and executes the
- * same request again, which goes on with its next key.
+ * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply
+ * has too little: the caller makes room (writes what is there, or gets a larger reply) and
+ * executes the same request again, which goes on with its next key.
  *
  * Invariants:
  *   COMMAND-1  NEEDS_ROOM has changed nothing but what was answered already: whole VALUE blocks of

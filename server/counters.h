@@ -1,7 +1,7 @@
 /*
  * counters.h - what the server counts: one set of counters a thread, added up when somebody asks.
  *
- *   set 0: main thread   set 1: worker 1   ...            counters_sum(CMD_GET) = the sum of a column
+ *   set 0: main thread   set 1: worker 1   ...   counters_sum(CMD_GET) = the sum of a column
  *
  * A set has one writer, its thread; anybody may read. So a count costs one addition, no lock and no
  * shared cache line. Nothing sets a counter back: "stats reset" remembers where it stood.

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A charge is lowered only when it is this much too high, so that it does not follow every buffer. */
+/* A charge is lowered only when it is this much too high, so that it does not follow every
+ * buffer. */
 #define SLACK_BYTES (1u << 20)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -19,8 +20,8 @@
 #define INSTRUMENTED 1
 #endif
 #endif
-/* A sanitizer's shadow of all memory would be charged too, and leave no cache to test: then the process
- * is taken for as large as it is without one. */
+/* A sanitizer's shadow of all memory would be charged too, and leave no cache to test: then the
+ * process is taken for as large as it is without one. */
 #define INSTRUMENTED_BYTES (6u << 20)
 
 struct footprint {

@@ -4,13 +4,14 @@
  *   RSS = arena's pages + connections' buffers + everything else (code, stacks, tables, malloc)
  *                                                ^^^^^^^^^^^^^^^ the footprint
  *
- * -m is a promise about the whole process. So the rest of it is measured once everything is set up, charged
- * to the cache with a stated reserve for what is touched only later (limits.h), and measured again
- * every second, as code is paged in and malloc's heap frays.
+ * -m is a promise about the whole process. So the rest of it is measured once everything is set
+ * up, charged to the cache with a stated reserve for what is touched only later (limits.h), and
+ * measured again every second, as code is paged in and malloc's heap frays.
  *
  * Invariants:
  *   FOOTPRINT-1  what is charged never falls below what was charged at the start.
- *   FOOTPRINT-2  after footprint_adjust() charged >= measured, unless the cache has nothing to give.
+ *   FOOTPRINT-2  after footprint_adjust() charged >= measured, unless the cache has nothing to
+ *   give.
  *
  * Threads: one at a time.
  */
@@ -33,7 +34,8 @@ struct footprint;
 struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads);
 void footprint_free(struct footprint *footprint);
 
-/** footprint_adjust() - measure again and charge what it has grown by, or part of what it shrank by. */
+/** footprint_adjust() - measure again and charge what it has grown by, or part of what it shrank
+ * by. */
 void footprint_adjust(struct footprint *footprint);
 
 /** footprint_bytes() - as measured last. */

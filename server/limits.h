@@ -1,9 +1,9 @@
 /*
  * limits.h - the limits of the server's moving parts, all in one place.
  *
- * What a request may look like is protocol/parse.h's, what an item may be server/cache/cache.h's and
- * what the command line may ask for server/admin/config.h's. Here is what one connection, one worker
- * and all connections together may hold.
+ * What a request may look like is protocol/parse.h's, what an item may be server/cache/cache.h's
+ * and what the command line may ask for server/admin/config.h's. Here is what one connection, one
+ * worker and all connections together may hold.
  *
  *   -m  = cache + LIMITS: baseline of the process | connections (at most their share)
  *
@@ -22,8 +22,8 @@
 #define LIMITS_INPUT_BYTES             (64u << 10)
 /* A worker's output buffer, and the high-water mark of what is composed before it is written. */
 #define LIMITS_OUTPUT_BYTES            (64u << 10)
-/* A reply that is larger needs a larger buffer. One up to this size is kept for a second for the next
- * large reply (the default item limit is 1 MiB), a larger one is given back at once. */
+/* A reply that is larger needs a larger buffer. One up to this size is kept for a second for the
+ * next large reply (the default item limit is 1 MiB), a larger one is given back at once. */
 #define LIMITS_OUTPUT_KEPT_BYTES       (2u << 20)
 /* A "stats" section that would be longer is refused: 250 bytes a connection, 100,000 of them. */
 #define LIMITS_STATS_BYTES             (32u << 20)
@@ -43,9 +43,12 @@
 /* Beyond what is set aside the cache is asked for memory in steps, not for every buffer. */
 #define LIMITS_CONNS_CHARGE_STEP_BYTES (64u << 10)
 
-/* After -R requests a turn ends if another connection is known to wait; after this many times -R, or
- * this many full output buffers, it ends anyhow to look whether one has come to wait. */
-#define LIMITS_TURN_ROUNDS             16u
+/* After -R requests a turn ends if another connection is known to wait and the turn has lasted
+ * this long: one cut short costs a copy and a write. After the longer time, or so many full output
+ * buffers, it ends anyhow, to look whether another has come to wait. Figures:
+ * server/net/README.md. */
+#define LIMITS_TURN_US                 200u
+#define LIMITS_TURN_US_MAX             1000u
 #define LIMITS_TURN_FLUSHES            4u
 
 #define LIMITS_SOCKETS_MAX             256u /* listened on: 64 addresses, each of a few numbers */
@@ -59,10 +62,12 @@
 #define LIMITS_MAINTAIN_PAUSE_MS       10u
 #define LIMITS_MAINTAIN_ROUND_PAUSE_MS 500u
 
-/* Deepest stack seen under load is under 24 KiB (LZ4's state is 16 of them); sanitizers take more. */
+/* A thread's stack and its thread-local memory: 8 to 20 KiB were touched under load and by every
+ * section of "stats"; a sanitizer takes several times that. */
 #define LIMITS_STACK_BYTES             (256u << 10)
-/* The process's own memory that is touched only after the start: code paged in later, stacks, malloc's
- * slack. What it really comes to is measured again every second and charged (footprint.h). */
+/* The process's own memory that is touched only after the start: code paged in later, stacks,
+ * malloc's slack. What it really comes to is measured again every second and charged
+ * (footprint.h). */
 #define LIMITS_RESERVE_BYTES           (512u << 10)
 #define LIMITS_RESERVE_THREAD_BYTES    (48u << 10)
 
@@ -73,6 +78,7 @@ static_assert(LIMITS_INPUT_BYTES >= PROTOCOL_LINE_BYTES_MAX + 2,
 static_assert(LIMITS_OUTPUT_BYTES >= 2 * PROTOCOL_REPLY_BYTES_MAX, "an empty output takes a reply");
 static_assert(LIMITS_OUTPUT_BYTES >= PROTOCOL_VALUE_HEADER_BYTES_MAX + PROTOCOL_REPLY_BYTES_MAX,
               "an empty output takes the header of any value");
+static_assert(LIMITS_TURN_US_MAX >= LIMITS_TURN_US, "others known to wait end a turn sooner");
 static_assert(LIMITS_OUTPUT_KEPT_BYTES >= LIMITS_OUTPUT_BYTES, "the standard buffer is kept");
 static_assert(LIMITS_CONNS_PREPAID_DIVISOR > LIMITS_CONNS_SHARE_DIVISOR,
               "what is set aside is within the share");

@@ -64,8 +64,8 @@ bool process_become(const char *user, struct log *log)
         log_say(log, LOG_ALWAYS, "there is no user \"%s\"", user);
         return false;
     }
-    /* In a user namespace (a rootless container, a build's sandbox) groups cannot be dropped, and the
-     * process has few rights anyway: as memcached, go on. */
+    /* In a user namespace (a rootless container, a build's sandbox) groups cannot be dropped, and
+     * the process has few rights anyway: as memcached, go on. */
     if (setgroups(0, NULL) != 0 && errno != EPERM) {
         log_say(log, LOG_ALWAYS, "cannot drop supplementary groups: %s", strerror(errno));
         return false;
@@ -77,7 +77,8 @@ bool process_become(const char *user, struct log *log)
     return true;
 }
 
-/* What the starting process does after the fork: waits for word, and hands it on as its exit code. */
+/* What the starting process does after the fork: waits for word, and hands it on as its exit
+ * code. */
 static void await_daemon(int word_fd)
 {
     char word;

@@ -1,5 +1,6 @@
 /*
- * process.h - what the process is to the system: its limits, user, terminal, pid file, memory locks.
+ * process.h - what the process is to the system: its limits, user, terminal, pid file, memory
+ * locks.
  *
  * In the order in which a start does it: limits (needs root), user, daemon, locks, pid file. Every
  * call that fails has said why in the log.
@@ -25,8 +26,8 @@ bool process_become(const char *user, struct log *log) __attribute__((warn_unuse
  * process_daemonize() - go on in the background, in a session of its own.
  * @ready_fd: set to what process_ready() wants.
  *
- * The caller's process stays until the daemon is ready, and exits 0 then, or 1 when it ends before: a
- * start that fails is seen by whoever started it, messages and all.
+ * The caller's process stays until the daemon is ready, and exits 0 then, or 1 when it ends
+ * before: a start that fails is seen by whoever started it, messages and all.
  */
 bool process_daemonize(int *ready_fd, struct log *log) __attribute__((warn_unused_result));
 /** process_ready() - the daemon serves: its parent may go, and the terminal is let go of. */

@@ -71,8 +71,8 @@ static void on_hangup(evutil_socket_t number, short what, void *context)
     log_say(server->log, LOG_ALWAYS, "SIGHUP: there is nothing to read again");
 }
 
-/* The command "shutdown", from a worker's thread: the way from outside is taken, as there is no other
- * into the main thread's loop. */
+/* The command "shutdown", from a worker's thread: the way from outside is taken, as there is no
+ * other into the main thread's loop. */
 static void on_shutdown(bool graceful)
 {
     (void)kill(getpid(), graceful ? SIGUSR1 : SIGINT);
@@ -122,7 +122,8 @@ static bool make_cache(struct server *server)
     const size_t system_bytes = system_memory_bytes();
     struct cache_config cache = {
         .memory_bytes = config->memory_bytes,
-        /* Address space for "cache_memlimit" to grow into; locked memory would all be taken at once. */
+        /* Address space for "cache_memlimit" to grow into; locked memory would all be taken at
+         * once. */
         .reserve_bytes = config->lock_memory || system_bytes < config->memory_bytes
                              ? config->memory_bytes
                              : system_bytes,

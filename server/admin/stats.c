@@ -226,8 +226,9 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Items that a request, not the crawler, found to be gone. The engine counts the crawler's together:
- * where there are both, an item may be taken for one of the other kind, but the sum is right. */
+/* Items that a request, not the crawler, found to be gone. The engine counts the crawler's
+ * together: where there are both, an item may be taken for one of the other kind, but the sum is
+ * right. */
 static uint64_t get_found_gone(const struct snapshot *snapshot)
 {
     const uint64_t gone = snapshot->cache.expired + snapshot->cache.flushed;
@@ -600,8 +601,8 @@ static bool emit_rows(const struct row *rows, size_t rows_count, const struct sn
     return true;
 }
 
-/* config_settings() cannot be stopped; what comes after a line that had no room is dropped. The memory
- * limit is shown as it is now: "cache_memlimit" changes it. */
+/* config_settings() cannot be stopped; what comes after a line that had no room is dropped. The
+ * memory limit is shown as it is now: "cache_memlimit" changes it. */
 struct settings_emit {
     const struct snapshot *snapshot;
     stats_emit_fn *emit;

@@ -6,12 +6,13 @@
  *   config   --'
  *
  * Each section is a table: a row's name, where its value comes from, and whether it is shown. The
- * names of memcached's sections are memcached's, in memcached's order; what has no meaning here is 0.
- * The section "zbud" is our own, each name saying what it counts.
+ * names of memcached's sections are memcached's, in memcached's order; what has no meaning here is
+ * 0. The section "zbud" is our own, each name saying what it counts.
  *
  * Invariants:
- *   STATS-1  a section has the same names in the same order at every call with the same configuration,
- *            but for "conns" (a connection each) and "items", "slabs" (only while there are items).
+ *   STATS-1  a section has the same names in the same order at every call with the same
+ *            configuration, but for "conns" (a connection each) and "items", "slabs" (only while
+ *            there are items).
  *   STATS-2  zbud: pages_total = pages_free + pages_buddied + pages_unbuddied + pages_large +
  *            pages_index, whenever nobody is storing meanwhile.
  *   STATS-3  nothing but stats_reset() changes anything.

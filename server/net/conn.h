@@ -1,18 +1,18 @@
 /*
  * conn.h - one connection: its bytes in and out, and where it stands between them.
  *
- *                         worker (shared by its connections)        connection (only when unfinished)
- *   socket --recv()-->    input  [request][request][requ      -->   input  [requ
+ *                         worker (shared)                         connection (when unfinished)
+ *   socket --recv()-->    input  [request][request][requ    -->   input  [requ
  *                            |  protocol_parse(), command_execute()
- *   socket <--send()--    output [reply][reply][reply]        -->   output    ly][reply]
+ *   socket <--send()--    output [reply][reply][reply]      -->   output    ly][reply]
  *
- * A connection that waits for its next request owns no buffer. What a read brings is executed where it
- * lies, in the worker's input, and the replies are composed in the worker's output and written
- * together. Only the bytes of a request that is not whole yet, and those of replies that the socket
- * does not take, are moved to buffers of the connection's own, counted in the budget.
+ * A connection that waits for its next request owns no buffer. What a read brings is executed
+ * where it lies, in the worker's input, and the replies are composed in the worker's output and
+ * written together. Only the bytes of a request that is not whole yet, and those of replies that
+ * the socket does not take, are moved to buffers of the connection's own, counted in the budget.
  *
- * Words: a *turn* is what a connection does between two waits. It ends *starved* (needs bytes), *blocked*
- * (its replies are not taken), *yielded* (others wait), or *finished* (to be closed).
+ * Words: a *turn* is what a connection does between two waits. It ends *starved* (needs bytes),
+ * *blocked* (its replies are not taken), *yielded* (others wait), or *finished* (to be closed).
  *
  * Invariants:
  *   CONN-1  between turns the worker's input and output are empty.

@@ -6,8 +6,8 @@
  *                    yes --> "ERROR Too many open connections", closed
  *                            (-o no_maxconns_fast: nothing is accepted until one closes)
  *
- * A listener that cannot accept (the limit is reached, no descriptors are left) stops watching its sockets
- * and looks again every LIMITS_ACCEPT_RETRY_MS: it neither spins nor needs to be told.
+ * A listener that cannot accept (the limit is reached, no descriptors are left) stops watching its
+ * sockets and looks again every LIMITS_ACCEPT_RETRY_MS: it neither spins nor needs to be told.
  *
  * Invariants:
  *   LISTENER-1  no more than -c connections are open at any time.

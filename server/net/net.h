@@ -42,7 +42,8 @@ bool net_write_ports(const struct net *net, const char *path) __attribute__((war
 void net_free(struct net *net);
 
 typedef bool net_emit_fn(void *context, const char *name, const char *value);
-/** net_emit_conns() - the lines of "stats conns"; @net is a struct net. False as soon as @emit is. */
+/** net_emit_conns() - the lines of "stats conns"; @net is a struct net. False as soon as @emit
+ * is. */
 bool net_emit_conns(void *net, uint32_t now_s, net_emit_fn *emit, void *context);
 
 #endif

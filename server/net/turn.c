@@ -32,8 +32,8 @@ struct turn {
     struct conn_host *host;
     struct buffer *from; /* where the bytes are: the connection's input or the host's */
     uint32_t now_s;
-    unsigned quota;  /* requests until others are looked for */
-    unsigned rounds; /* quotas used up */
+    uint64_t looked_us; /* when others were looked for first; 0 before */
+    unsigned quota;     /* requests until others are looked for */
     unsigned flushes;
 };
 
@@ -74,8 +74,8 @@ static void reset_reply(struct conn_host *host)
     }
 }
 
-/* What the socket did not take becomes the connection's. It is copied; but where most of a large reply
- * is left it stays in place, and the connection takes the buffer. False: no memory. */
+/* What the socket did not take becomes the connection's. It is copied; but where most of a large
+ * reply is left it stays in place, and the connection takes the buffer. False: no memory. */
 static bool keep_output(struct turn *turn, size_t sent)
 {
     struct conn_host *host = turn->host;
@@ -136,8 +136,9 @@ static enum progress drain(struct turn *turn)
     return turn->conn->closing ? PROGRESS_FINISHED : PROGRESS_GO_ON;
 }
 
-/* Makes the reply have @bytes of room, by writing what is in it and, where that is not enough, with a
- * larger buffer. Without memory for that the request is marked as refused, and the reply is empty. */
+/* Makes the reply have @bytes of room, by writing what is in it and, where that is not enough,
+ * with a larger buffer. Without memory for that the request is marked as refused, and the reply is
+ * empty. */
 static enum progress make_room(struct turn *turn, size_t bytes)
 {
     struct conn_host *host = turn->host;
@@ -212,7 +213,19 @@ static bool keep_input(struct turn *turn)
 
 /* ---- executing ---- */
 
-/* After a request: does the turn go on? Not with others waiting and -R requests done. */
+/* How long the turn has lasted since others were looked for first: short turns never read this
+ * clock. */
+static uint64_t turn_us(struct turn *turn)
+{
+    const uint64_t now_us = clock_elapsed_us(turn->host->clock);
+
+    if (turn->looked_us == 0) {
+        turn->looked_us = now_us;
+    }
+    return now_us - turn->looked_us;
+}
+
+/* After a request: does the turn go on? */
 static enum progress count_request(struct turn *turn)
 {
     struct conn_host *host = turn->host;
@@ -222,12 +235,15 @@ static enum progress count_request(struct turn *turn)
         return PROGRESS_GO_ON;
     }
     turn->quota = host->requests_max;
-    turn->rounds++;
+    const uint64_t lasted_us = turn_us(turn);
     const bool others = event_base_get_num_events(host->base, EVENT_BASE_COUNT_ACTIVE) > 0 ||
                         !TAILQ_EMPTY(&host->ready);
     const bool long_enough =
-        turn->rounds >= LIMITS_TURN_ROUNDS || turn->flushes >= LIMITS_TURN_FLUSHES;
-    if ((!others && !long_enough) || buffer_count(turn->from) == 0 || !keep_input(turn)) {
+        lasted_us >= LIMITS_TURN_US_MAX || turn->flushes >= LIMITS_TURN_FLUSHES;
+    if ((!others || lasted_us < LIMITS_TURN_US) && !long_enough) {
+        return PROGRESS_GO_ON;
+    }
+    if (buffer_count(turn->from) == 0 || !keep_input(turn)) {
         return PROGRESS_GO_ON;
     }
     if (others) {
@@ -249,8 +265,8 @@ static void log_request(const struct turn *turn)
             (const char *)bytes);
 }
 
-/* More has come, but certainly not all: parsing again would only cost, and a client that sends a long
- * line byte by byte could make it cost a lot. */
+/* More has come, but certainly not all: parsing again would only cost, and a client that sends a
+ * long line byte by byte could make it cost a lot. */
 static bool is_known_unfinished(struct turn *turn)
 {
     struct conn *conn = turn->conn;
@@ -393,9 +409,9 @@ static enum progress run(struct turn *turn)
 
 /* ---- reading ---- */
 
-/* There is no memory for the rest of a request. Of a storage command only the line is kept: its data
- * block is dropped as it comes, and the answer says why. False where that cannot be: of a line
- * nothing can be dropped, and what came behind a whole request is not known to be one. */
+/* There is no memory for the rest of a request. Of a storage command only the line is kept: its
+ * data block is dropped as it comes, and the answer says why. False where that cannot be: of a
+ * line nothing can be dropped, and what came behind a whole request is not known to be one. */
 static bool drop_value(struct turn *turn)
 {
     struct conn *conn = turn->conn;
@@ -426,8 +442,8 @@ static bool drop_value(struct turn *turn)
     return true;
 }
 
-/* Chooses where the next bytes go: the worker's input, with what there is of a request copied in front
- * of them, unless that is much or is going to be. False: no memory. */
+/* Chooses where the next bytes go: the worker's input, with what there is of a request copied in
+ * front of them, unless that is much or is going to be. False: no memory. */
 static bool aim(struct turn *turn)
 {
     struct conn *conn = turn->conn;

@@ -3,14 +3,15 @@
  *
  *   listener --worker_hand()--> mailbox (lock, queue, eventfd) --> conn_open() --> its event base
  *
- * The loop: wait for events (not at all where a connection has yielded), let each ready connection have a
- * turn, then each that had yielded.
+ * The loop: wait for events (not at all where a connection has yielded), let each ready connection
+ * have a turn, then each that had yielded.
  *
  * Invariants:
  *   WORKER-1  a connection handed over is served or closed, even where the worker is being stopped.
  *   WORKER-2  the mailbox's lock is held for a few loads and stores, never over a socket call.
  *
- * Threads: a worker is one. worker_hand(), worker_each() from any; the rest from the one that made it.
+ * Threads: a worker is one. worker_hand(), worker_each() from any; the rest from the one that made
+ * it.
  */
 #ifndef SERVER_NET_WORKER_H
 #define SERVER_NET_WORKER_H
@@ -41,7 +42,8 @@ struct worker_setup {
     void (*on_shutdown)(bool graceful);
 };
 
-/** worker_new() - NULL where the system gives no memory or descriptors; the command is freed too. */
+/** worker_new() - NULL where the system gives no memory or descriptors; the command is freed
+ * too. */
 struct worker *worker_new(const struct worker_setup *setup);
 /** worker_start() - its thread runs; false where the system gives none. */
 bool worker_start(struct worker *worker) __attribute__((warn_unused_result));

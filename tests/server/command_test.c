@@ -1,5 +1,6 @@
 /*
- * command_test.c - every verb and every status it can end with, against a real cache, without sockets.
+ * command_test.c - every verb and every status it can end with, against a real cache, without
+ * sockets.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */

@@ -26,10 +26,11 @@ struct live {
     char ports_path[256];
 };
 
-/** live_start() - with these options, parted by single spaces, and any free port on 127.0.0.1 unless
- * they have -s or -l. Returns when it listens. */
+/** live_start() - with these options, parted by single spaces, and any free port on 127.0.0.1
+ * unless they have -s or -l. Returns when it listens. */
 void live_start(struct live *live, const char *options);
-/** live_run() - a program that is expected to end by itself, with just these options; its exit code. */
+/** live_run() - a program that is expected to end by itself, with just these options; its exit
+ * code. */
 int live_run(const char *options);
 /** live_stop() - sends the signal and waits; the exit code, or minus the signal that ended it. */
 int live_stop(struct live *live, int number);

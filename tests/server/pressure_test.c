@@ -178,8 +178,8 @@ static void test_slow_readers(void **state)
     free_block(&block);
 }
 
-/* Reads the answer to one get: the whole block, or that there was no memory for it. 0, 1; -1 where the
- * connection was given up. */
+/* Reads the answer to one get: the whole block, or that there was no memory for it. 0, 1; -1 where
+ * the connection was given up. */
 static int read_block_or_refusal(int fd, const struct block *block)
 {
     const char *const refusal = "SERVER_ERROR out of memory writing get response\r\n";
@@ -474,7 +474,8 @@ static void test_out_of_descriptors(void **state)
     assert_int_equal(live_stop(&live, SIGTERM), 0);
 }
 
-/* One client that never stops asking does not keep another from being answered, on the one thread. */
+/* One client that never stops asking does not keep another from being answered, on the one
+ * thread. */
 static void test_turns_are_shared(void **state)
 {
     const unsigned batch = 20000;

@@ -43,8 +43,9 @@ void rig_free(struct rig *rig);
 /**
  * rig_ask() - every request in @bytes, one after another; the answers in one text, ended by a NUL.
  *
- * The text is the rig's until the next call. Data that a refused request has to be followed by may be
- * cut short at the end of @bytes. Fails the test where the bytes do not end with a whole request.
+ * The text is the rig's until the next call. Data that a refused request has to be followed by may
+ * be cut short at the end of @bytes. Fails the test where the bytes do not end with a whole
+ * request.
  */
 const char *rig_ask(struct rig *rig, const char *text);
 const char *rig_ask_bytes(struct rig *rig, const void *bytes, size_t count);
@@ -52,7 +53,8 @@ const char *rig_ask_bytes(struct rig *rig, const void *bytes, size_t count);
 /** rig_expect() - asks and compares. */
 void rig_expect(struct rig *rig, const char *request, const char *answer);
 
-/** rig_stat() - one number of a section ("" is the general one). Fails the test where it has none. */
+/** rig_stat() - one number of a section ("" is the general one). Fails the test where it has
+ * none. */
 uint64_t rig_stat(struct rig *rig, const char *section, const char *name);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * stats_test.c - the sections of "stats": memcached's names in memcached's order, numbers that agree
- * with each other, and answers of any length.
+ * stats_test.c - the sections of "stats": memcached's names in memcached's order, numbers that
+ * agree with each other, and answers of any length.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
@@ -388,7 +388,8 @@ static void set_value(struct rig *rig, char *request, unsigned key, size_t value
     assert_string_equal(rig->text, "STORED\r\n");
 }
 
-/* Sets of many sizes and deletes against a table of what should be there; no eviction at this size. */
+/* Sets of many sizes and deletes against a table of what should be there; no eviction at this
+ * size. */
 static void test_zbud_figures_agree(void **state)
 {
     struct rig *rig = rig_new("-m 64");
