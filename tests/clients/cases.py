@@ -49,7 +49,7 @@ def restart(command):
 
 
 def until(condition, seconds=10.0):
-    """Waits for something the client does in its own time. What it raises meanwhile is not yet true."""
+    """Waits for what the client does in its own time. What it raises meanwhile is not yet true."""
     end = time.monotonic() + seconds
     last = None
     while time.monotonic() < end:

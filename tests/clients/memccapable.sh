@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# memccapable -a, libmemcached's check of a server's text protocol:  memccapable.sh HOST PORT RESTART
+# memccapable -a:  memccapable.sh HOST PORT RESTART
 #
-# It runs before a restart of the server and after it. Each of its tests is a case.
+# libmemcached's check of a server's text protocol. It runs before a restart of the server and after
+# it, and each of its tests is a case.
 set -uo pipefail
 host=$1
 port=$2

@@ -21,7 +21,8 @@ client = connect()
 
 
 def values_of_all_kinds_come_back():
-    for value in (b"bytes", "text", "", 17, -1, 2**70, 1.5, True, None, [1, "two"], {"a": {"b": 3}}):
+    kinds = (b"bytes", "text", "", 17, -1, 2**70, 1.5, True, None, [1, "two"], {"a": {"b": 3}})
+    for value in kinds:
         same(client.set("kind", value), True)
         same(client.get("kind"), value)
 
@@ -142,7 +143,7 @@ def buffered_and_without_replies():
     for i in range(2000):
         quick.set("quick%d" % i, "value %d" % i)
     same(quick.get("quick1999"), "value 1999")
-    same(client.get_multi(["quick0", "quick1000"]), {"quick0": "value 0", "quick1000": "value 1000"})
+    same(client.get_multi(["quick0", "quick9"]), {"quick0": "value 0", "quick9": "value 9"})
 
 
 def flush_takes_all():

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The server that a real client speaks to:  restart.sh <folder> start|restart|stop
 #
-# The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port nobody
-# listens on; `restart` keeps it. Both return when the server answers. `stop` is well without one.
+# The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
+# nobody listens on; `restart` keeps it. Both return when the server answers. `stop` is well without.
 set -uo pipefail
 folder=$1
 tries=10

@@ -1,6 +1,6 @@
 // The npm package memcached:  node cases.js HOST PORT RESTART
 //
-// NODE_PATH names the folder the package is installed in (package.json and its lock stand beside this).
+// NODE_PATH names the folder the package is installed in; its version stands in package.json.
 'use strict';
 
 const assert = require('assert');
@@ -10,15 +10,18 @@ const Memcached = require('memcached');
 
 const [host, port, restart] = process.argv.slice(2);
 const server = `${host}:${port}`;
-const client = new Memcached(server, { poolSize: 4, timeout: 5000, retries: 2, retry: 100, reconnect: 200 });
+const client = new Memcached(server, {
+  poolSize: 4, timeout: 5000, retries: 2, retry: 100, reconnect: 200,
+});
 
 // The package calls back with (error, result); each method as a function of its own.
 const methods = {};
-for (const name of ['get', 'gets', 'getMulti', 'set', 'add', 'replace', 'append', 'prepend', 'cas', 'incr',
-  'decr', 'del', 'touch', 'flush', 'version', 'stats', 'settings', 'slabs', 'items']) {
+for (const name of ['get', 'gets', 'getMulti', 'set', 'add', 'replace', 'append', 'prepend', 'cas',
+  'incr', 'decr', 'del', 'touch', 'flush', 'version', 'stats', 'settings', 'slabs', 'items']) {
   methods[name] = util.promisify(client[name]).bind(client);
 }
-const { get, gets, getMulti, set, add, replace, append, prepend, cas, incr, decr, del, touch } = methods;
+const { get, gets, getMulti, set, add, replace, append, prepend, cas } = methods;
+const { incr, decr, del, touch } = methods;
 
 const pause = util.promisify(setTimeout);
 
@@ -54,8 +57,8 @@ const cases = {
     assert.strictEqual(answer.server, server);
   },
   async 'values of all kinds come back'() {
-    for (const value of ['text', 'with \r\nEND\r\n inside', '\u00e4\u20ac\u{1f600}', 17, -1, 1.5, true, false,
-      { a: { b: [1, 2, 'three'] } }, [1, 'two', null]]) {
+    for (const value of ['text', 'with \r\nEND\r\n inside', '\u00e4\u20ac\u{1f600}', 17, -1, 1.5,
+      true, false, { a: { b: [1, 2, 'three'] } }, [1, 'two', null]]) {
       assert.strictEqual(await set('kind', value, 0), true);
       assert.deepStrictEqual(await get('kind'), value);
     }
@@ -86,7 +89,8 @@ const cases = {
     const found = await getMulti(keys.concat(['nothing']));
     assert.strictEqual(Object.keys(found).length, 500);
     keys.forEach((key, i) => assert.strictEqual(found[key], `value ${i}`));
-    assert.deepStrictEqual(await getMulti(['many1', 'nothing', 'many2']), { many1: 'value 1', many2: 'value 2' });
+    assert.deepStrictEqual(await getMulti(['many1', 'nothing', 'many2']),
+      { many1: 'value 1', many2: 'value 2' });
     await Promise.all(keys.map((key) => del(key)));
     assert.strictEqual(await get('many1'), undefined);
   },
