@@ -141,44 +141,48 @@ static void count_get(const struct call *call, bool hit)
     count(call, hit ? call->row->hits : call->row->misses);
 }
 
-static enum command_outcome get_one(struct call *call, struct protocol_slice key)
+static enum cache_status get_one(struct call *call, struct protocol_slice key, struct place *place)
 {
     const uint32_t expiry_s =
         call->row->touches ? expiry_from(call->request->exptime, call->now_s) : 0;
-    struct place place = {
-        .reply = call->reply,
-        .with_cas = call->row->with_cas,
-        .cas_enabled = call->command->shared.config->cas_enabled,
-    };
     struct cache_item item;
 
     const enum cache_status status =
         cache_get(call->command->worker, key.data, key.bytes, call->row->touches ? &expiry_s : NULL,
-                  call->now_s, place_value, &place, &item);
-    if (status == CACHE_NO_ROOM) {
-        return needs_room(call, place.need_bytes);
-    }
+                  call->now_s, place_value, place, &item);
     if (status == CACHE_OK) {
-        finish_value(&place, call->reply, key, &item);
+        finish_value(place, call->reply, key, &item);
     }
-    count_get(call, status == CACHE_OK);
-    return COMMAND_DONE;
+    if (status == CACHE_OK || status == CACHE_NOT_FOUND) {
+        count_get(call, status == CACHE_OK);
+    }
+    return status;
 }
 
 static enum command_outcome execute_get(struct call *call)
 {
     struct protocol_slice left = call->request->keys;
     struct protocol_slice key;
+    struct place place = {
+        .reply = call->reply,
+        .with_cas = call->row->with_cas,
+        .cas_enabled = call->command->shared.config->cas_enabled,
+    };
 
     while (protocol_next_key(&left, &key)) {
-        const enum command_outcome outcome = get_one(call, key);
-        if (outcome != COMMAND_DONE) {
-            return outcome;
+        const enum cache_status status = get_one(call, key, &place);
+        if (status == CACHE_NO_ROOM) {
+            return needs_room(call, place.need_bytes);
+        }
+        if (status == CACHE_NO_MEMORY) { /* gat: the item is there, its new expiry has no room */
+            return protocol_reply_room(call->reply) < PROTOCOL_REPLY_BYTES_MAX
+                       ? needs_room(call, PROTOCOL_REPLY_BYTES_MAX)
+                       : answer(call, call->row->refused);
         }
         call->request->keys = left;
     }
-    const bool written = protocol_reply_room(call->reply) >= END_BYTES;
-    assert(written); /* each block left room for it, and there is room for a line without one */
+    /* Each block left room for it, and there was room for a line before the first. */
+    assert(protocol_reply_room(call->reply) >= END_BYTES);
     return answer(call, "END");
 }
 
