@@ -474,6 +474,106 @@ static void test_out_of_descriptors(void **state)
     assert_int_equal(live_stop(&live, SIGTERM), 0);
 }
 
+static uint32_t next_random(uint32_t *random)
+{
+    *random = *random * 1664525 + 1013904223;
+    return *random >> 8;
+}
+
+/* A stream of pieces of commands, some of them damaged, sometimes with nothing but noise. */
+static size_t make_garbage(char *out, size_t room, uint32_t *random)
+{
+    static const char *const pieces[] = {"get a b c\r\n",
+                                         "gets a\r\n",
+                                         "set a 0 0 5\r\nhello\r\n",
+                                         "set a 0 0 5\r\nhelloo\r\n",
+                                         "set b 1 100 70000\r\n",
+                                         "add c 0 0 99999999\r\n",
+                                         "append a 0 0 3 noreply\r\nxyz\r\n",
+                                         "incr a 1\r\n",
+                                         "cas a 0 0 1 1\r\nz\r\n",
+                                         "delete a\r\n",
+                                         "touch a -1\r\n",
+                                         "gat 5 a b\r\n",
+                                         "stats conns\r\n",
+                                         "stats settings\r\n",
+                                         "stats zbud\r\n",
+                                         "verbosity 0\r\n",
+                                         "\r\n",
+                                         "\n",
+                                         "flush_all 1\r\n",
+                                         "set a 0 0 -1\r\n",
+                                         "mg a v\r\n",
+                                         "version\r\n",
+                                         " get a\r\n",
+                                         "\0\xff\x80",
+                                         "cache_memlimit 64\r\n",
+                                         "stats check\r\n",
+                                         "prepend a 0 0 1\r\nq\r\n"};
+    const size_t target = 1 + next_random(random) % (room - 200);
+    size_t count = 0;
+
+    while (count < target) {
+        const uint32_t pick = next_random(random);
+        const char *piece = pieces[pick % (sizeof(pieces) / sizeof(pieces[0]))];
+        const size_t bytes = strlen(piece);
+        memcpy(out + count, piece, bytes);
+        if (pick % 17 == 0 && bytes > 0) {
+            out[count + next_random(random) % bytes] = (char)next_random(random);
+        }
+        count += bytes;
+        if (bytes == 0) {
+            out[count++] = '\0';
+        }
+        if (pick % 29 == 0) {
+            const size_t noise = next_random(random) % 90;
+            fill_random(out + count, noise, pick);
+            count += noise;
+        }
+    }
+    return count;
+}
+
+/* Whatever is sent, cut anywhere, read or not: the server stays, and its cache in order. */
+static void test_garbage(void **state)
+{
+    const uint32_t seed = 20261122;
+    uint32_t random = seed;
+    struct live live;
+    char *out = malloc(200000), *in = malloc(200000);
+
+    (void)state;
+    assert(out != NULL && in != NULL);
+    print_message("seed %u\n", seed);
+    live_start(&live, "-m 64 -t 2 -R 3");
+    for (unsigned i = 0; i < 400; i++) {
+        const int fd = live_connect(&live);
+        const size_t count = make_garbage(out, i % 10 == 0 ? 150000 : 3000, &random);
+        size_t at = 0;
+        while (at < count) {
+            const size_t step = 1 + next_random(&random) % count;
+            const size_t bytes = step < count - at ? step : count - at;
+            if (send(fd, out + at, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) <= 0) {
+                break; /* closed for a line without an end, or full: nobody reads */
+            }
+            at += bytes;
+            if (next_random(&random) % 3 == 0) {
+                (void)recv(fd, in, 200000, MSG_DONTWAIT);
+            }
+        }
+        (void)close(fd);
+    }
+    const int fd = live_connect(&live);
+    live_ask(fd, "flush_all\r\nset a 0 0 1\r\nx\r\nget a\r\n",
+             "OK\r\nSTORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    live_ask(fd, "stats check\r\n", "STAT check ok\r\nEND\r\n");
+    (void)close(fd);
+    check_held(&live);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(out);
+    free(in);
+}
+
 /* One client that never stops asking does not keep another from being answered, on the one
  * thread. */
 static void test_turns_are_shared(void **state)
@@ -509,11 +609,11 @@ static void test_turns_are_shared(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_readers),     cmocka_unit_test(test_too_many_slow_readers),
-        cmocka_unit_test(test_slow_senders),     cmocka_unit_test(test_too_many_slow_senders),
-        cmocka_unit_test(test_a_thousand_idle),  cmocka_unit_test(test_idle_timeout),
-        cmocka_unit_test(test_resets),           cmocka_unit_test(test_out_of_descriptors),
-        cmocka_unit_test(test_turns_are_shared),
+        cmocka_unit_test(test_slow_readers),    cmocka_unit_test(test_too_many_slow_readers),
+        cmocka_unit_test(test_slow_senders),    cmocka_unit_test(test_too_many_slow_senders),
+        cmocka_unit_test(test_a_thousand_idle), cmocka_unit_test(test_idle_timeout),
+        cmocka_unit_test(test_resets),          cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_garbage),         cmocka_unit_test(test_turns_are_shared),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
