@@ -18,7 +18,7 @@ struct maintenance {
     struct footprint *footprint;
     const struct clock *clock;
     struct log *log;
-    struct cache_worker *worker;
+    struct cache_keeper *keeper;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -51,7 +51,7 @@ static bool work(struct maintenance *maintenance)
     bool more;
 
     do {
-        more = cache_maintain(maintenance->worker, clock_now_s(maintenance->clock));
+        more = cache_maintain(maintenance->keeper, clock_now_s(maintenance->clock));
     } while (more && clock_elapsed_us(maintenance->clock) - started_us < LIMITS_MAINTAIN_US);
     return more;
 }
@@ -101,14 +101,14 @@ struct maintenance *maintenance_new(struct cache *cache, struct footprint *footp
     maintenance->footprint = footprint;
     maintenance->clock = clock;
     maintenance->log = log;
-    maintenance->worker = cache_worker_new(cache);
+    maintenance->keeper = cache_keeper_new(cache);
     pthread_mutex_init(&maintenance->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&maintenance->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (maintenance->worker == NULL || !start(maintenance)) {
-        cache_worker_free(maintenance->worker);
+    if (maintenance->keeper == NULL || !start(maintenance)) {
+        cache_keeper_free(maintenance->keeper);
         pthread_cond_destroy(&maintenance->wake);
         pthread_mutex_destroy(&maintenance->lock);
         free(maintenance);
@@ -128,7 +128,7 @@ void maintenance_free(struct maintenance *maintenance)
     pthread_mutex_unlock(&maintenance->lock);
     const int failed = pthread_join(maintenance->thread, NULL);
     assert(!failed);
-    cache_worker_free(maintenance->worker);
+    cache_keeper_free(maintenance->keeper);
     pthread_cond_destroy(&maintenance->wake);
     pthread_mutex_destroy(&maintenance->lock);
     free(maintenance);

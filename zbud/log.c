@@ -39,35 +39,52 @@ bool pool_close_log(struct zbud_pool *pool, struct open_log *slot)
     return false;
 }
 
-/* The open log with the least room that still has @bytes; NULL where none has. */
-static struct open_log *open_fitting(struct zbud_pool *pool, size_t bytes)
+/* The open log of that kind with the least room that still has @bytes; NULL where none has. */
+static struct open_log *open_fitting(struct zbud_pool *pool, unsigned kind, size_t bytes)
 {
     struct open_log *best = NULL;
 
-    for (unsigned i = 0; i < ZBUD_LOGS_OPEN; i++) {
+    for (unsigned i = 0; i < OPEN_SLOT_ALONE; i++) {
         struct open_log *slot = &pool->open[i];
-        if (slot->log.bits != 0 && slot->room_bytes >= bytes &&
+        if (slot->log.bits != 0 && slot->kind == kind && slot->room_bytes >= bytes &&
             (best == NULL || slot->room_bytes < best->room_bytes))
             best = slot;
     }
     return best;
 }
 
-/* A free slot, or else the one whose log was appended to longest ago. The one with the least room
- * would be the same again and again where all records are of like size, and a log with a little more
- * room would stay open, and unreclaimed, for ever. */
-static struct open_log *open_replaceable(struct zbud_pool *pool)
+/* The one of two slots, either of which may be NULL, whose log was appended to longer ago. */
+static struct open_log *idler(struct open_log *one, struct open_log *other)
 {
-    struct open_log *idlest = &pool->open[0];
+    if (one == NULL || other == NULL)
+        return one == NULL ? other : one;
+    return one->appended <= other->appended ? one : other;
+}
 
-    for (unsigned i = 0; i < ZBUD_LOGS_OPEN; i++) {
+/* A free slot while the kind has fewer than its ZBUD_LOGS_OPEN logs, or else the one of the kind
+ * whose log was appended to longest ago; of all kinds, where all slots are taken and the kind has
+ * none. Not the log with the least room: where all records are of like size that would be the same
+ * again and again, and the others' room wasted. */
+static struct open_log *open_replaceable(struct zbud_pool *pool, unsigned kind)
+{
+    struct open_log *vacant = NULL, *idlest = NULL, *idlest_of_kind = NULL;
+    unsigned of_kind = 0;
+
+    for (unsigned i = 0; i < OPEN_SLOT_ALONE; i++) {
         struct open_log *slot = &pool->open[i];
-        if (slot->log.bits == 0)
-            return slot;
-        if (slot->appended < idlest->appended)
-            idlest = slot;
+        if (slot->log.bits == 0) {
+            vacant = vacant == NULL ? slot : vacant;
+            continue;
+        }
+        idlest = idler(idlest, slot);
+        if (slot->kind == kind) {
+            idlest_of_kind = idler(idlest_of_kind, slot);
+            of_kind++;
+        }
     }
-    return idlest;
+    if (vacant != NULL && of_kind < ZBUD_LOGS_OPEN)
+        return vacant;
+    return idlest_of_kind != NULL ? idlest_of_kind : idlest;
 }
 
 /* A new log for @bytes takes the place of the slot's log. On failure nothing has changed. */
@@ -105,7 +122,8 @@ static enum zbud_status open_alone(struct zbud_pool *pool, size_t bytes)
     return ZBUD_OK;
 }
 
-enum zbud_status zbud_log_open(struct zbud_pool *pool, size_t bytes_max, struct zbud_handle *log)
+enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t bytes_max,
+                               struct zbud_handle *log)
 {
     enum zbud_status status = ZBUD_OK;
     struct open_log *slot;
@@ -118,14 +136,15 @@ enum zbud_status zbud_log_open(struct zbud_pool *pool, size_t bytes_max, struct 
         slot = &pool->open[OPEN_SLOT_ALONE];
         status = open_alone(pool, bytes_max);
     } else {
-        slot = open_fitting(pool, bytes_max);
+        slot = open_fitting(pool, kind, bytes_max);
         if (slot == NULL) {
-            slot = open_replaceable(pool);
+            slot = open_replaceable(pool, kind);
             status = open_new(pool, bytes_max, slot);
         }
     }
     if (status != ZBUD_OK)
         return status;
+    slot->kind = kind;
     pool->granted = slot->log;
     pool->granted_bytes = bytes_max;
     *log = slot->log;
@@ -184,6 +203,11 @@ unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t 
         (void)pool_close_log(pool, slot);
     pool_slow_check(pool, place.number);
     return number;
+}
+
+bool zbud_log_is_open(struct zbud_pool *pool, struct zbud_handle log)
+{
+    return pool_open_slot(pool, pool_find_log(pool, log)) != NULL;
 }
 
 void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number,

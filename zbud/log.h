@@ -16,7 +16,8 @@
  * leaves its entry, of length 0; entries behind the last live record are dropped, and their numbers
  * may be given to new records. So whoever kills a record forgets its number.
  *
- * A pool keeps up to ZBUD_LOGS_OPEN logs open for appending; an open log's page is in no
+ * Logs are of kinds, which the user numbers as it likes: what must not share a log is of two kinds.
+ * A pool keeps up to ZBUD_LOGS_OPEN logs of a kind open for appending; an open log's page is in no
  * unbuddied list, so its slack is its own until the log is closed.
  *
  * Words: a *live* record has been appended and not killed. A log is *open* while zbud_log_open()
@@ -28,7 +29,8 @@
  *   LOG-2  0 = offset(0) <= offset(1) <= .. <= used_bytes; length(n) = offset(n + 1) - offset(n).
  *   LOG-3  length(live) >= 1, length(dead) >= 0, length(last) >= 1.
  *   LOG-4  1 <= live <= count <= ZBUD_RECORDS_MAX; only a log just opened has live = count = 0.
- *   LOG-5  At most ZBUD_LOGS_OPEN logs are open, and one more between the open and the append of a
+ *   LOG-5  At most ZBUD_LOGS_OPEN logs of a kind and ZBUD_LOGS_OPEN_MAX in all are open, and one
+ *   more between the open and the append of a
  *          record that lives alone. Each has room for one byte more at least.
  *
  * Threads: as pool.h.
@@ -40,19 +42,20 @@
 
 #include "zbud/pool.h"
 
-#define ZBUD_LOGS_OPEN           4u
+#define ZBUD_LOGS_OPEN           4u   /* of one kind */
+#define ZBUD_LOGS_OPEN_MAX       16u  /* of all kinds */
 #define ZBUD_RECORDS_MAX         128u /* numbers in a log, dead ones included */
 #define ZBUD_RECORD_BYTES_MAX    (ZBUD_BUDDY_BYTES_MAX - 2u)
 #define ZBUD_RECORD_TAG_MAX      7u
 #define ZBUD_RECORD_ALONE_CHUNKS 32u /* from here on a record is a buddy of its own */
 
 /**
- * zbud_log_open() - an open log with room for one more record of up to @bytes_max bytes.
+ * zbud_log_open() - an open log of @kind with room for one more record of up to @bytes_max bytes.
  * @bytes_max: 1 to ZBUD_RECORD_BYTES_MAX.
  * @log:       set where the answer is ZBUD_OK; otherwise left as it was.
  *
- * Best fit among the open logs; else a new log is opened where zbud_alloc() would put @bytes_max,
- * and the open log that was appended to longest ago is closed for it. A record of
+ * Best fit among the open logs of that kind; else a new log is opened where zbud_alloc() would put
+ * @bytes_max, and the open log that was appended to longest ago is closed for it. A record of
  * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move. Who changes his
  * mind and appends nothing leaves an empty log, which a later open takes or frees.
  *
@@ -62,8 +65,8 @@
  *         ZBUD_NO_PAGE - no page has that much room and the arena has none. Reclaim, try again.
  *         No record and no log with records has changed.
  */
-enum zbud_status zbud_log_open(struct zbud_pool *pool, size_t bytes_max, struct zbud_handle *log)
-    __attribute__((warn_unused_result));
+enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t bytes_max,
+                               struct zbud_handle *log) __attribute__((warn_unused_result));
 
 /** zbud_log_word() - 64 bits of the user's that live with the log; 0 in a log just opened. */
 uint64_t zbud_log_word(const struct zbud_pool *pool, struct zbud_handle log);
@@ -91,6 +94,8 @@ unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t 
  */
 void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number,
                       size_t *bytes, unsigned *tag);
+/** zbud_log_is_open() - whether records may still be appended to it. */
+bool zbud_log_is_open(struct zbud_pool *pool, struct zbud_handle log);
 /** zbud_log_records() - numbers given so far, dead ones included. */
 unsigned zbud_log_records(const struct zbud_pool *pool, struct zbud_handle log);
 

@@ -23,13 +23,14 @@
 #include "zbud/pool.h"
 
 /* One slot more than logs for appending: a log that will hold one large record and then close. */
-#define OPEN_SLOTS      (ZBUD_LOGS_OPEN + 1u)
-#define OPEN_SLOT_ALONE ZBUD_LOGS_OPEN
+#define OPEN_SLOTS      (ZBUD_LOGS_OPEN_MAX + 1u)
+#define OPEN_SLOT_ALONE ZBUD_LOGS_OPEN_MAX
 
 struct open_log {
     struct zbud_handle log; /* bits 0: the slot is free */
-    size_t room_bytes;      /* = page_log_room(), kept here so that a search touches no page */
-    uint64_t appended;      /* the pool's count at its last append */
+    unsigned kind;
+    size_t room_bytes; /* = page_log_room(), kept here so that a search touches no page */
+    uint64_t appended; /* the pool's count at its last append */
 };
 
 struct zbud_pool {

@@ -1,8 +1,9 @@
 #include "server/cache/cache.h"
 
+#include "server/cache/cache_inside.h"
 #include "server/cache/codec.h"
 #include "server/cache/hash.h"
-#include "server/cache/large.h"
+#include "server/cache/prepare.h"
 #include "server/cache/shard.h"
 #include "zbud/arena.h"
 
@@ -22,31 +23,20 @@
 /* Without eviction, what items may not use: connections must still find room. */
 #define NO_EVICT_PART     16u
 #define NO_EVICT_BYTES    (8u << 20)
-/* A store that finds no page though room was made has lost it to other threads: so often is it tried again. */
+/* A store that finds no page though room was made has lost it to other threads: so often is it
+ * tried again. */
 #define STORE_TRIES       64u
-#define MAINTAIN_PAGES    16u
 #define EDIT_KEEP_BYTES   (64u << 10)
 #define NUMBER_BYTES_MAX  20u /* of 2^64 - 1 */
-
-struct cache {
-    struct cache_config config;
-    struct zbud_arena *arena;
-    struct shard *shards[CACHE_SHARDS_MAX];
-    _Atomic uint32_t
-        now_s; /* as the last maintenance saw it, for evictions nobody gave a time for */
-    _Atomic uint64_t too_large;
-    _Atomic uint64_t no_memory;
-};
 
 struct cache_worker {
     struct cache *cache;
     struct codec *codec;
+    unsigned dictionary; /* the one in use, of which this is a use */
     /* An entry that is read, changed and stored again; grown for large ones and charged. */
     uint8_t *edit;
     size_t edit_bytes;
-    unsigned maintain_shard;
-
-    struct large_writer large;
+    struct prepare prepare;
 };
 
 static bool config_valid(const struct cache_config *config)
@@ -72,8 +62,13 @@ struct cache *cache_new(const struct cache_config *config)
         free(cache);
         return NULL;
     }
+    cache->dictionaries = dictionaries_new();
+    if (cache->dictionaries == NULL) {
+        cache_free(cache);
+        return NULL;
+    }
     for (unsigned i = 0; i < config->shards; i++) {
-        cache->shards[i] = shard_new(cache->arena, config, i);
+        cache->shards[i] = shard_new(cache->arena, cache->dictionaries, config, i);
         if (cache->shards[i] == NULL) {
             cache_free(cache);
             return NULL;
@@ -88,13 +83,14 @@ void cache_free(struct cache *cache)
         return;
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_free(cache->shards[i]);
+    dictionaries_free(cache->dictionaries);
     zbud_arena_free(cache->arena);
     free(cache);
 }
 
 static size_t worker_bytes(void)
 {
-    return sizeof(struct cache_worker) + codec_bytes() + EDIT_KEEP_BYTES;
+    return sizeof(struct cache_worker) + codec_bytes(CODEC_FAST) + EDIT_KEEP_BYTES;
 }
 
 struct cache_worker *cache_worker_new(struct cache *cache)
@@ -107,7 +103,9 @@ struct cache_worker *cache_worker_new(struct cache *cache)
         return NULL;
     }
     worker->cache = cache;
-    worker->codec = codec_new();
+    worker->codec = codec_new(CODEC_FAST);
+    worker->prepare.cache = cache;
+    worker->prepare.codec = worker->codec;
     worker->edit = malloc(EDIT_KEEP_BYTES);
     worker->edit_bytes = EDIT_KEEP_BYTES;
     if (worker->codec == NULL || worker->edit == NULL) {
@@ -122,6 +120,7 @@ void cache_worker_free(struct cache_worker *worker)
     if (worker == NULL)
         return;
     cache_uncharge(worker->cache, worker_bytes());
+    dictionaries_release(worker->cache->dictionaries, worker->dictionary);
     codec_free(worker->codec);
     free(worker->edit);
     free(worker);
@@ -132,8 +131,7 @@ static struct shard *shard_of(const struct cache *cache, uint64_t hash)
     return cache->shards[hash_shard(hash, cache->config.shards)];
 }
 
-/* Reclaims one page of the shard whose oldest page is the oldest; false where no shard has any. */
-static bool reclaim_oldest(struct cache *cache, uint32_t now_s)
+bool cache_reclaim_oldest(struct cache *cache, uint32_t now_s)
 {
     for (unsigned tries = 0; tries <= cache->config.shards; tries++) {
         struct shard *oldest = cache->shards[0];
@@ -157,14 +155,13 @@ static size_t pages_reserved(const struct cache *cache)
     return (bytes < NO_EVICT_BYTES ? bytes : NO_EVICT_BYTES) / ZBUD_PAGE_BYTES;
 }
 
-/* Makes @pages free beyond the reserve, evicting where that is allowed. */
-static bool make_room(struct cache *cache, size_t pages, uint32_t now_s)
+bool cache_make_room(struct cache *cache, size_t pages, uint32_t now_s)
 {
     size_t wanted = pages + pages_reserved(cache);
     while (zbud_arena_available(cache->arena) < wanted) {
         if (!cache->config.evict)
             return false;
-        if (!reclaim_oldest(cache, now_s))
+        if (!cache_reclaim_oldest(cache, now_s))
             return zbud_arena_available(cache->arena) >= pages;
     }
     return true;
@@ -178,7 +175,7 @@ static uint32_t cache_now(const struct cache *cache)
 enum cache_status cache_charge(struct cache *cache, size_t bytes)
 {
     while (zbud_arena_charge(cache->arena, bytes) != ZBUD_OK) {
-        if (!cache->config.evict || !reclaim_oldest(cache, cache_now(cache)))
+        if (!cache->config.evict || !cache_reclaim_oldest(cache, cache_now(cache)))
             return CACHE_NO_MEMORY;
     }
     return CACHE_OK;
@@ -200,23 +197,11 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     unsigned tries = 0;
     do {
         if (touch_expiry_s != NULL)
-            (void)make_room(cache, 1, now_s); /* without room the shard says so itself */
+            (void)cache_make_room(cache, 1, now_s); /* without room the shard says so itself */
         status = shard_get(shard, hash, key, key_bytes, touch_expiry_s, now_s, worker->codec, place,
                            context, item);
     } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
     return status;
-}
-
-/* The owner of a large_writer: pages come by eviction. */
-struct room {
-    struct cache *cache;
-    uint32_t now_s;
-};
-
-static bool room_for_page(void *owner)
-{
-    struct room *room = owner;
-    return make_room(room->cache, 1, room->now_s);
 }
 
 static bool too_large(const struct cache *cache, const struct cache_store *store)
@@ -226,57 +211,6 @@ static bool too_large(const struct cache *cache, const struct cache_store *store
     return bytes > cache->config.item_bytes_max;
 }
 
-/* Writes the pages of an entry that fits into no record. */
-static bool prepare_large(struct cache_worker *worker, const struct cache_store *store,
-                          uint32_t now_s, const uint8_t *block, size_t block_bytes,
-                          struct shard_put *put)
-{
-    struct cache *cache = worker->cache;
-    struct room room = {.cache = cache, .now_s = now_s};
-    struct large_writer *large = &worker->large;
-    size_t entry_bytes = store->key_bytes + store->value_bytes;
-    bool written;
-    if (!room_for_page(&room)) /* -M: refused before it takes what is reserved */
-        return false;
-    large_begin(large, cache->arena, room_for_page, &room);
-    if (block_bytes > 0)
-        written = large_put(large, block, block_bytes, false);
-    else
-        written = large_put_entry(large, worker->codec, store->entry, entry_bytes,
-                                  cache->config.compress);
-    if (!written) {
-        large_drop(large);
-        return false;
-    }
-    large_end(large);
-    put->tag = RECORD_TAG_LARGE;
-    put->payload = large->tail;
-    put->payload_bytes = large->tail_bytes;
-    put->first_page = large->first_page;
-    put->stream_bytes = (uint32_t)large->stream_bytes;
-    return true;
-}
-
-/* Compresses an entry, without a lock. False where a large one finds no pages. */
-static bool prepare(struct cache_worker *worker, const struct cache_store *store, uint32_t now_s,
-                    struct shard_put *put)
-{
-    size_t entry_bytes = store->key_bytes + store->value_bytes;
-    const uint8_t *block = NULL;
-    size_t block_bytes = 0;
-    if (worker->cache->config.compress && entry_bytes <= CODEC_BLOCK_BYTES)
-        block_bytes = codec_compress(worker->codec, store->entry, entry_bytes, &block);
-    if (block_bytes > 0 ? block_bytes > RECORD_PAYLOAD_BYTES_MAX
-                        : entry_bytes > RECORD_PAYLOAD_BYTES_MAX)
-        return prepare_large(worker, store, now_s, block, block_bytes, put);
-    put->tag = block_bytes > 0 ? RECORD_TAG_COMPRESSED : 0;
-    put->payload = block_bytes > 0 ? block : store->entry;
-    put->payload_bytes = block_bytes > 0 ? block_bytes : entry_bytes;
-    put->first_page = ZBUD_PAGE_NONE;
-    put->stream_bytes = 0;
-    return true;
-}
-
 /* A prepared record into its shard; room is made without its lock, so it may be gone again. */
 static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
                                        const struct shard_put *put, uint32_t now_s, uint64_t *cas)
@@ -284,13 +218,23 @@ static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
     struct shard *shard = shard_of(cache, hash);
     for (unsigned tries = 0; tries < STORE_TRIES; tries++) {
         /* A page for a new log and one for the index. */
-        if (!make_room(cache, 2, now_s))
+        if (!cache_make_room(cache, 2, now_s))
             return CACHE_NO_MEMORY;
         enum cache_status status = shard_store(shard, hash, put, now_s, cas);
         if (status != CACHE_NO_MEMORY)
             return status;
     }
     return CACHE_NO_MEMORY;
+}
+
+/* The worker's use of a dictionary moves on to the current one. */
+static void hold_current(struct cache_worker *worker)
+{
+    struct dictionaries *dictionaries = worker->cache->dictionaries;
+    if (worker->dictionary == dictionaries_current(dictionaries))
+        return;
+    dictionaries_release(dictionaries, worker->dictionary);
+    worker->dictionary = dictionaries_use_current(dictionaries);
 }
 
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
@@ -313,10 +257,12 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
         return CACHE_TOO_LARGE;
     }
     enum cache_status status = CACHE_NO_MEMORY;
-    if (prepare(worker, store, now_s, &put)) {
+    hold_current(worker);
+    worker->prepare.now_s = now_s;
+    if (prepare_put(&worker->prepare, CODEC_FAST, worker->dictionary, store->entry, &put)) {
         status = put_with_room(cache, hash, &put, now_s, cas);
-        if (status != CACHE_OK && put.first_page != ZBUD_PAGE_NONE)
-            zbud_arena_give_chain(cache->arena, put.first_page);
+        if (status != CACHE_OK)
+            prepare_drop(&worker->prepare, &put);
     }
     if (status == CACHE_NO_MEMORY)
         atomic_fetch_add_explicit(&cache->no_memory, 1, memory_order_relaxed);
@@ -468,7 +414,7 @@ enum cache_status cache_touch(struct cache_worker *worker, const void *key, size
     enum cache_status status;
     unsigned tries = 0;
     do {
-        (void)make_room(cache, 1, now_s); /* without room the shard says so itself */
+        (void)cache_make_room(cache, 1, now_s); /* without room the shard says so itself */
         status = shard_touch(shard_of(cache, hash), hash, key, key_bytes, expiry_s, now_s);
     } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
     return status;
@@ -561,35 +507,6 @@ enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
     return CACHE_OK;
 }
 
-/* Some pages above the limit, if there are any. */
-static bool maintain_limit(struct cache *cache, uint32_t now_s)
-{
-    size_t excess = zbud_arena_excess(cache->arena);
-    if (excess > MAINTAIN_PAGES)
-        excess = MAINTAIN_PAGES;
-    size_t trimmed = zbud_arena_trim(cache->arena, excess);
-    if (!cache->config.evict)
-        return trimmed > 0;
-    for (; trimmed < excess; trimmed++) {
-        if (!reclaim_oldest(cache, now_s))
-            return false;
-        zbud_arena_trim(cache->arena, 1);
-    }
-    return excess > 0;
-}
-
-bool cache_maintain(struct cache_worker *worker, uint32_t now_s)
-{
-    struct cache *cache = worker->cache;
-    atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
-    if (maintain_limit(cache, now_s))
-        return true;
-    if (!shard_crawl(cache->shards[worker->maintain_shard], now_s))
-        return true;
-    worker->maintain_shard = (worker->maintain_shard + 1) % cache->config.shards;
-    return worker->maintain_shard != 0;
-}
-
 static void arena_figures(const struct cache *cache, struct cache_figures *figures)
 {
     struct zbud_arena_figures arena;
@@ -612,6 +529,9 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
     arena_figures(cache, figures);
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_figures(cache->shards[i], figures, &reclaim_ns);
+    figures->dictionaries = dictionaries_count(cache->dictionaries);
+    figures->dictionary_bytes = figures->dictionaries * codec_dictionary_bytes();
+    figures->dictionaries_trained = atomic_load_explicit(&cache->trained, memory_order_relaxed);
     figures->index_slots = figures->index_bytes / sizeof(uint64_t);
     figures->reclaim_ns_p50 = histogram_percentile(&reclaim_ns, 50);
     figures->reclaim_ns_p99 = histogram_percentile(&reclaim_ns, 99);

@@ -27,6 +27,7 @@
 
 struct cache;
 struct cache_worker; /* one thread's scratch memory */
+struct cache_keeper; /* that of the thread that looks after the cache */
 
 enum cache_status {
     CACHE_OK = 0,
@@ -40,8 +41,8 @@ enum cache_status {
 };
 
 struct cache_config {
-    size_t
-        memory_bytes; /* -m: everything the process holds; the caller charges what is not the cache's */
+    /* -m: everything the process holds; the caller charges what is not the cache's. */
+    size_t memory_bytes;
     size_t reserve_bytes;  /* the most memory_bytes can be raised to later */
     size_t item_bytes_max; /* -I: key, value and 50 bytes of header as memcached counts them */
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
@@ -64,13 +65,17 @@ struct cache *cache_new(const struct cache_config *config);
 void cache_free(struct cache *cache);
 struct cache_worker *cache_worker_new(struct cache *cache);
 void cache_worker_free(struct cache_worker *worker);
+/** cache_keeper_new() - a cache has one keeper at a time. NULL where there is no memory. */
+struct cache_keeper *cache_keeper_new(struct cache *cache);
+void cache_keeper_free(struct cache_keeper *keeper);
 
 /**
  * cache_place_fn - says where a found item goes.
  *
  * Called when an item's size is known and before it is decompressed, perhaps more than once a get:
- * it must only compute. Returns the address of the value's first byte: item->key_bytes writable bytes
- * before it are scratch for the key, item->value_bytes after it take the value. NULL: no room.
+ * it must only compute. Returns the address of the value's first byte: item->key_bytes writable
+ * bytes before it are scratch for the key, item->value_bytes after it take the value. NULL: no
+ * room.
  */
 typedef uint8_t *cache_place_fn(void *context, const struct cache_item *item);
 
@@ -109,8 +114,9 @@ struct cache_store {
  * cache_store() - set, add, replace, append, prepend, cas.
  * @cas: NULL, or set to the new item's on CACHE_OK.
  *
- * Errors: CACHE_NOT_STORED, CACHE_EXISTS, CACHE_NOT_FOUND (cas), CACHE_TOO_LARGE and CACHE_NO_MEMORY:
- * nothing stored; a CACHE_SET that fails removes the old item, as memcached does, the others keep it.
+ * Errors: CACHE_NOT_STORED, CACHE_EXISTS, CACHE_NOT_FOUND (cas), CACHE_TOO_LARGE and
+ * CACHE_NO_MEMORY: nothing stored; a CACHE_SET that fails removes the old item, as memcached does,
+ * the others keep it.
  */
 enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
                               uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
@@ -135,28 +141,29 @@ enum cache_status cache_arith(struct cache_worker *worker, const void *key, size
 
 /**
  * cache_flush_all() - everything stored before @at_s is gone from then on.
- * @at_s: at most now_s: at once, and an item stored after this call is not touched by it. Later: one
- *        flush may be pending, the last one asked for counts.
+ * @at_s: at most now_s: at once, and an item stored after this call is not touched by it. Later:
+ *        one flush may be pending, the last one asked for counts.
  */
 void cache_flush_all(struct cache *cache, uint32_t at_s, uint32_t now_s);
 
-/** cache_charge() - count @bytes of the caller's memory against the limit, evicting to make room. */
+/** cache_charge() - count @bytes of the caller's memory against the limit; evicts to make room. */
 enum cache_status cache_charge(struct cache *cache, size_t bytes)
     __attribute__((warn_unused_result));
 void cache_uncharge(struct cache *cache, size_t bytes);
-/** cache_set_memory() - a new limit, at most reserve_bytes; CACHE_TOO_LARGE above. Shrinking is done by
- * cache_maintain(). */
+/** cache_set_memory() - a new limit, at most reserve_bytes; CACHE_TOO_LARGE above. Shrinking is
+ * done by cache_maintain(). */
 enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
     __attribute__((warn_unused_result));
 
 /**
  * cache_maintain() - one bounded step of background work: expired and flushed records, squeezing,
- * pages over the limit, an index that is larger than needed.
+ * pages over the limit, an index that is larger than needed; training dictionaries from what is
+ * stored, and compressing again, at the high level, what has settled.
  *
  * Meant for a thread of its own that calls it again soon while it returns true, and after a pause
  * where it returns false (a whole round found nothing more to do).
  */
-bool cache_maintain(struct cache_worker *worker, uint32_t now_s);
+bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s);
 
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
@@ -168,6 +175,8 @@ struct cache_figures {
     uint64_t index_bytes, index_slots;
     uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,
         flushed;
+    uint64_t settled; /* items compressed again in the background */
+    uint64_t dictionaries, dictionaries_trained, dictionary_bytes;
     uint64_t squeezed;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
     uint64_t crawler_checked, crawler_reclaimed;
@@ -178,10 +187,9 @@ void cache_figures(struct cache *cache, struct cache_figures *figures);
 /** cache_figures_reset() - sets the counters back to 0, not the gauges. */
 void cache_figures_reset(struct cache *cache);
 
-/* One class of `stats items`/`stats sizes`: live items by raw size, 32 bytes a bucket. */
 /**
- * cache_check() - every invariant of index, records, pools and counters, or abort. Stops each shard in
- * turn for as long as it takes: for tests and for an operator who asks.
+ * cache_check() - every invariant of index, records, pools and counters, or abort. Stops each
+ * shard in turn for as long as it takes: for tests and for an operator who asks.
  */
 void cache_check(struct cache *cache);
 

@@ -2,57 +2,139 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* LZ4_compress_fast_extState_fastReset: a block's compression starts without clearing 16 KiB. */
+/* Attaching a dictionary to a stream that is reset without being cleared. */
 #define LZ4_STATIC_LINKING_ONLY
+#define LZ4_HC_STATIC_LINKING_ONLY
 #include <lz4.h>
+#include <lz4hc.h>
+
+#define HIGH_LEVEL 3
 
 struct codec {
     LZ4_stream_t stream;
+    LZ4_streamHC_t *high; /* NULL in a codec for fast blocks only */
     uint8_t block[CODEC_BLOCK_BYTES];
     uint8_t scratch[CODEC_BLOCK_BYTES];
 };
 
-struct codec *codec_new(void)
+struct codec_dictionary {
+    LZ4_stream_t stream;
+    LZ4_streamHC_t high;
+    size_t count;
+    uint8_t bytes[CODEC_DICTIONARY_BYTES];
+};
+
+struct codec *codec_new(enum codec_level level)
 {
     struct codec *codec = malloc(sizeof(*codec));
-    if (codec != NULL)
-        LZ4_initStream(&codec->stream, sizeof(codec->stream));
+    if (codec == NULL)
+        return NULL;
+    LZ4_initStream(&codec->stream, sizeof(codec->stream));
+    codec->high = NULL;
+    if (level == CODEC_HIGH) {
+        codec->high = LZ4_createStreamHC();
+        if (codec->high == NULL) {
+            free(codec);
+            return NULL;
+        }
+    }
     return codec;
 }
 
 void codec_free(struct codec *codec)
 {
+    if (codec != NULL)
+        LZ4_freeStreamHC(codec->high);
     free(codec);
 }
 
-size_t codec_bytes(void)
+size_t codec_bytes(enum codec_level level)
 {
-    return sizeof(struct codec);
+    return sizeof(struct codec) + (level == CODEC_HIGH ? sizeof(LZ4_streamHC_t) : 0);
 }
 
-size_t codec_compress(struct codec *codec, const uint8_t *in, size_t in_bytes, const uint8_t **out)
+struct codec_dictionary *codec_dictionary_new(const uint8_t *bytes, size_t count)
+{
+    assert(count <= CODEC_DICTIONARY_BYTES);
+    struct codec_dictionary *dictionary = malloc(sizeof(*dictionary));
+    if (dictionary == NULL)
+        return NULL;
+    memcpy(dictionary->bytes, bytes, count);
+    dictionary->count = count;
+    LZ4_initStream(&dictionary->stream, sizeof(dictionary->stream));
+    LZ4_loadDict(&dictionary->stream, (const char *)dictionary->bytes, (int)count);
+    LZ4_initStreamHC(&dictionary->high, sizeof(dictionary->high));
+    LZ4_resetStreamHC_fast(&dictionary->high, HIGH_LEVEL);
+    LZ4_loadDictHC(&dictionary->high, (const char *)dictionary->bytes, (int)count);
+    return dictionary;
+}
+
+void codec_dictionary_free(struct codec_dictionary *dictionary)
+{
+    free(dictionary);
+}
+
+size_t codec_dictionary_bytes(void)
+{
+    return sizeof(struct codec_dictionary);
+}
+
+static int compress_fast(struct codec *codec, const struct codec_dictionary *dictionary,
+                         const uint8_t *in, int in_bytes)
+{
+    LZ4_resetStream_fast(&codec->stream);
+    LZ4_attach_dictionary(&codec->stream, dictionary != NULL ? &dictionary->stream : NULL);
+    return LZ4_compress_fast_continue(&codec->stream, (const char *)in, (char *)codec->block,
+                                      in_bytes, in_bytes - 1, 1);
+}
+
+static int compress_high(struct codec *codec, const struct codec_dictionary *dictionary,
+                         const uint8_t *in, int in_bytes)
+{
+    LZ4_resetStreamHC_fast(codec->high, HIGH_LEVEL);
+    LZ4_attach_HC_dictionary(codec->high, dictionary != NULL ? &dictionary->high : NULL);
+    return LZ4_compress_HC_continue(codec->high, (const char *)in, (char *)codec->block, in_bytes,
+                                    in_bytes - 1);
+}
+
+size_t codec_compress(struct codec *codec, enum codec_level level,
+                      const struct codec_dictionary *dictionary, const uint8_t *in, size_t in_bytes,
+                      const uint8_t **out)
 {
     assert(in_bytes > 0 && in_bytes <= CODEC_BLOCK_BYTES);
+    assert(level == CODEC_FAST || codec->high != NULL);
     if (in_bytes < CODEC_BLOCK_BYTES_MIN)
         return 0;
-    int bytes =
-        LZ4_compress_fast_extState_fastReset(&codec->stream, (const char *)in, (char *)codec->block,
-                                             (int)in_bytes, (int)in_bytes - 1, 1);
+    int bytes = level == CODEC_FAST ? compress_fast(codec, dictionary, in, (int)in_bytes)
+                                    : compress_high(codec, dictionary, in, (int)in_bytes);
     *out = codec->block;
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-bool codec_decompress(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t out_bytes)
+bool codec_decompress(const struct codec_dictionary *dictionary, const uint8_t *in, size_t in_bytes,
+                      uint8_t *out, size_t out_bytes)
 {
-    int bytes = LZ4_decompress_safe((const char *)in, (char *)out, (int)in_bytes, (int)out_bytes);
+    int bytes =
+        dictionary != NULL
+            ? LZ4_decompress_safe_usingDict((const char *)in, (char *)out, (int)in_bytes,
+                                            (int)out_bytes, (const char *)dictionary->bytes,
+                                            (int)dictionary->count)
+            : LZ4_decompress_safe((const char *)in, (char *)out, (int)in_bytes, (int)out_bytes);
     return bytes >= 0 && (size_t)bytes == out_bytes;
 }
 
-bool codec_decompress_prefix(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t out_bytes)
+bool codec_decompress_prefix(const struct codec_dictionary *dictionary, const uint8_t *in,
+                             size_t in_bytes, uint8_t *out, size_t out_bytes)
 {
-    int bytes = LZ4_decompress_safe_partial((const char *)in, (char *)out, (int)in_bytes,
-                                            (int)out_bytes, (int)out_bytes);
+    const char *from = (const char *)in;
+    int bytes = dictionary != NULL
+                    ? LZ4_decompress_safe_partial_usingDict(
+                          from, (char *)out, (int)in_bytes, (int)out_bytes, (int)out_bytes,
+                          (const char *)dictionary->bytes, (int)dictionary->count)
+                    : LZ4_decompress_safe_partial(from, (char *)out, (int)in_bytes, (int)out_bytes,
+                                                  (int)out_bytes);
     return bytes >= 0 && (size_t)bytes == out_bytes;
 }
 

@@ -6,8 +6,8 @@
  *   | shard    | unused   | segment of the index        | tag in the slot          |
  *   +----------+----------+-----------------------------+--------------------------+
  *
- * The parts do not overlap, so that items of one shard spread evenly over its segments, and those of
- * one segment over its buckets. The seed is secret and new in every process: nobody who does not
+ * The parts do not overlap, so that items of one shard spread evenly over its segments, and those
+ * of one segment over its buckets. The seed is secret and new in every process: nobody who does not
  * know it can make keys that collide.
  *
  * Threads: pure functions.

@@ -1,8 +1,8 @@
 /*
  * histogram.h - how long something took, kept as counts by magnitude.
  *
- * Four buckets to each power of two: a percentile is read from the bucket's upper end and is at most
- * 25 % above the truth.
+ * Four buckets to each power of two: a percentile is read from the bucket's upper end and is at
+ * most 25 % above the truth.
  *
  * Threads: plain data; its owner's lock.
  */

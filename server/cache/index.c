@@ -440,6 +440,21 @@ void index_remove(struct index *index, uint64_t hash, uint64_t *slot)
     index->items--;
 }
 
+const uint64_t *index_sample(const struct index *index, uint64_t random)
+{
+    const struct segment *segment =
+        &index->segments[(random & UINT32_MAX) * index->segments_count >> 32];
+    if (segment->pages_count == 0)
+        return NULL;
+    uint32_t bucket = (uint32_t)((random >> 32) * buckets_of(segment) >> 32);
+    const uint64_t *slots = bucket_at(index, segment, bucket);
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        if (slots[(i + random) % BUCKET_SLOTS] != 0)
+            return &slots[(i + random) % BUCKET_SLOTS];
+    }
+    return NULL;
+}
+
 bool index_shrink(struct index *index)
 {
     struct segment *segment = &index->segments[index->shrink_next];

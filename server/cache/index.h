@@ -10,11 +10,11 @@
  *   +----------------+-----------+-------------+--------------------------+
  *
  * A slot can stand in two buckets of its segment, both found from its tag alone, and moves between
- * them when one is full (cuckoo hashing), so buckets fill to over 90 %. As the tag also says where a
- * slot stands, a segment grows by one page at a time, rehashing only its own slots without looking at
- * a single key; at INDEX_SEGMENT_PAGES_MAX pages it splits in two by the next low bit of the tag
- * (extendible hashing). Every step is bounded by the size of a segment, and the table is never more
- * than a page a segment larger than it must be: 9 to 10 bytes an item.
+ * them when one is full (cuckoo hashing), so buckets fill to over 90 %. As the tag also says where
+ * a slot stands, a segment grows by one page at a time, rehashing only its own slots without
+ * looking at a single key; at INDEX_SEGMENT_PAGES_MAX pages it splits in two by the next low bit
+ * of the tag (extendible hashing). Every step is bounded by the size of a segment, and the table
+ * is never more than a page a segment larger than it must be: 9 to 10 bytes an item.
  *
  * Words: the *frequency* of an item counts its hits since it was written or rescued, up to 3.
  *
@@ -72,11 +72,14 @@ uint64_t *index_find(struct index *index, uint64_t hash, struct index_place plac
 /**
  * index_insert() - one more slot, its frequency 0.
  *
- * Returns the slot's address, or NULL where the index had to grow and the arena gave no page: nothing
- * has changed.
+ * Returns the slot's address, or NULL where the index had to grow and the arena gave no page:
+ * nothing has changed.
  */
 uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place place);
 void index_remove(struct index *index, uint64_t hash, uint64_t *slot);
+
+/** index_sample() - a slot near a place drawn at random; NULL where there is none near it. */
+const uint64_t *index_sample(const struct index *index, uint64_t random);
 
 struct index_place index_slot_place(const uint64_t *slot);
 void index_slot_set_place(uint64_t *slot, struct index_place place);

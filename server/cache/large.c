@@ -71,7 +71,8 @@ bool large_put_entry(struct large_writer *writer, struct codec *codec, const uin
     while (entry_bytes > 0) {
         size_t part = entry_bytes < CODEC_BLOCK_BYTES ? entry_bytes : CODEC_BLOCK_BYTES;
         const uint8_t *block = entry;
-        size_t block_bytes = compress ? codec_compress(codec, entry, part, &block) : 0;
+        size_t block_bytes =
+            compress ? codec_compress(codec, CODEC_FAST, NULL, entry, part, &block) : 0;
         bool stored = block_bytes > 0 ? large_put(writer, block, block_bytes, false)
                                       : large_put(writer, entry, part, true);
         if (!stored)
@@ -116,6 +117,7 @@ size_t large_pages(const struct record *record)
 /* Where reading stands: in the chain, then in the tail. */
 struct reader {
     const struct zbud_arena *arena;
+    const struct codec_dictionary *dictionary;
     uint32_t page;
     size_t page_at;
     size_t chain_left;
@@ -175,26 +177,27 @@ static bool read_block(struct reader *reader, struct codec *codec, size_t stored
     size_t bytes;
     const uint8_t *block = piece(reader, &bytes);
     if (bytes >= stored_bytes) {
-        bool sound = codec_decompress(block, stored_bytes, out, out_bytes);
+        bool sound = codec_decompress(reader->dictionary, block, stored_bytes, out, out_bytes);
         advance(reader, stored_bytes);
         return sound;
     }
     uint8_t *scratch = codec_scratch(codec);
     return read_bytes(reader, scratch, stored_bytes) &&
-           codec_decompress(scratch, stored_bytes, out, out_bytes);
+           codec_decompress(reader->dictionary, scratch, stored_bytes, out, out_bytes);
 }
 
-bool large_read(const struct zbud_arena *arena, const struct record *record, struct codec *codec,
-                uint8_t *out)
+bool large_read(const struct zbud_arena *arena, const struct record *record,
+                const struct codec_dictionary *dictionary, struct codec *codec, uint8_t *out)
 {
+    size_t left = record->key_bytes + record->value_bytes;
     struct reader reader = {
         .arena = arena,
+        .dictionary = left <= CODEC_BLOCK_BYTES ? dictionary : NULL,
         .page = record->first_page,
         .chain_left = record->stream_bytes - tail_bytes(record),
         .tail = record->payload + record->key_bytes,
         .tail_left = tail_bytes(record),
     };
-    size_t left = record->key_bytes + record->value_bytes;
     while (left > 0) {
         size_t part = left < CODEC_BLOCK_BYTES ? left : CODEC_BLOCK_BYTES;
         uint8_t bytes[BLOCK_HEADER_BYTES];

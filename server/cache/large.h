@@ -8,11 +8,13 @@
  *
  * Each block stands behind 4 bytes: its length, the top bit set where it is raw. What is left over
  * behind the last whole page goes into the record, if it fits, so that a value wastes no half page.
- * A chain belongs to one record; it is in no list and goes when its record goes.
+ * An entry of one block may use the dictionary of its record's log; larger ones use none, as a
+ * dictionary only helps the first 64 KiB. A chain belongs to one record; it is in no list and goes
+ * when its record goes.
  *
  * Invariants:
- *   LARGE-1  stream bytes = 4096 * pages + tail bytes, or less by a part of the last page where there
- *            is no tail.
+ *   LARGE-1  stream bytes = 4096 * pages + tail bytes, or less by a part of the last page where
+ \*            there is no tail.
  *   LARGE-2  the blocks decompress to exactly the entry's bytes.
  *
  * Threads: writing needs no lock (nobody knows the pages yet), reading the lock of the shard.
@@ -49,7 +51,7 @@ void large_begin(struct large_writer *writer, struct zbud_arena *arena, large_ro
 /** large_put() - one block; false where no page was to be had: large_drop() is due. */
 bool large_put(struct large_writer *writer, const uint8_t *block, size_t block_bytes, bool raw)
     __attribute__((warn_unused_result));
-/** large_put_entry() - an entry of any size, cut into blocks and compressed where @codec is given. */
+/** large_put_entry() - an entry of any size, cut into blocks, each compressed if @compress. */
 bool large_put_entry(struct large_writer *writer, struct codec *codec, const uint8_t *entry,
                      size_t entry_bytes, bool compress) __attribute__((warn_unused_result));
 /** large_end() - move the tail out of the last page; the writer's fields are final. */
@@ -62,11 +64,13 @@ size_t large_pages(const struct record *record);
 
 /**
  * large_read() - the whole entry of a large record, key and value.
+ * @dictionary: that of the record's log, or NULL.
  * @out: key_bytes + value_bytes of room.
  *
  * Returns false where the stream is damaged.
  */
-bool large_read(const struct zbud_arena *arena, const struct record *record, struct codec *codec,
-                uint8_t *out) __attribute__((warn_unused_result));
+bool large_read(const struct zbud_arena *arena, const struct record *record,
+                const struct codec_dictionary *dictionary, struct codec *codec, uint8_t *out)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -1,7 +1,5 @@
 #include "server/cache/record.h"
 
-#include "server/cache/codec.h"
-
 #include <assert.h>
 #include <string.h>
 
@@ -139,11 +137,12 @@ void record_set_expiry(uint8_t *bytes, size_t count, uint32_t expiry_s)
     memcpy(bytes + at, &expiry_s, sizeof(expiry_s));
 }
 
-const uint8_t *record_key(const struct record *record, uint8_t *scratch)
+const uint8_t *record_key(const struct record *record, const struct codec_dictionary *dictionary,
+                          uint8_t *scratch)
 {
     if (record->tag & RECORD_TAG_LARGE || !(record->tag & RECORD_TAG_COMPRESSED))
         return record->payload;
-    if (!codec_decompress_prefix(record->payload, record->payload_bytes, scratch,
+    if (!codec_decompress_prefix(dictionary, record->payload, record->payload_bytes, scratch,
                                  record->key_bytes))
         return NULL;
     return scratch;

@@ -10,12 +10,12 @@
  *                                              | 4          | 4            |     |      |
  *
  * The log's directory knows the record's length and three tag bits. An item with no flags and no
- * expiry has no extras. The *sequence* counts the stores of a shard; an item's cas unique is made from it, and
- * so is flush_all. It stands as the distance to the sequence at which the log was opened (the log's
- * word), one or two bytes.
+ * expiry has no extras. The *sequence* counts the stores of a shard; an item's cas unique is made
+ * from it, and so is flush_all. It stands as the distance to the sequence at which the log was
+ * opened (the log's word), one or two bytes.
  *
- * A large record's entry does not fit a page: it lies as a stream of blocks in a chain of whole pages,
- * and the stream's last bytes (the tail) in the record. See large.h.
+ * A large record's entry does not fit a page: it lies as a stream of blocks in a chain of whole
+ * pages, and the stream's last bytes (the tail) in the record. See large.h.
  *
  * Invariants:
  *   RECORD-1  encode then decode gives the same fields.
@@ -27,6 +27,7 @@
 #define SERVER_CACHE_RECORD_H
 
 #include "server/cache/cache.h"
+#include "server/cache/codec.h"
 #include "zbud/log.h"
 
 #include <stdbool.h>
@@ -40,9 +41,11 @@
 /* Key 1, value 5, delta 10, flags 5, expiry 4. */
 #define RECORD_HEADER_BYTES_MAX  25u
 #define RECORD_LARGE_BYTES       8u
+/* In a large record before the tail. */
+#define RECORD_NAMES_BYTES_MAX   (RECORD_LARGE_BYTES + CACHE_KEY_BYTES_MAX)
 /* The payload that surely fits into a record of its own. */
 #define RECORD_PAYLOAD_BYTES_MAX (ZBUD_RECORD_BYTES_MAX - RECORD_HEADER_BYTES_MAX)
-#define RECORD_TAIL_BYTES_MAX    (RECORD_PAYLOAD_BYTES_MAX - RECORD_LARGE_BYTES - CACHE_KEY_BYTES_MAX)
+#define RECORD_TAIL_BYTES_MAX    (RECORD_PAYLOAD_BYTES_MAX - RECORD_NAMES_BYTES_MAX)
 
 struct record {
     size_t key_bytes;
@@ -65,8 +68,8 @@ struct record {
  * @base: the log's word.
  * @out:  RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES of room.
  *
- * Sets record->tag's RECORD_TAG_EXTRAS as the fields ask; the other tag bits are the caller's. Returns the
- * header's length.
+ * Sets record->tag's RECORD_TAG_EXTRAS as the fields ask; the other tag bits are the caller's.
+ * Returns the header's length.
  */
 size_t record_encode_header(struct record *record, uint64_t base, uint8_t *out);
 
@@ -79,10 +82,12 @@ void record_set_expiry(uint8_t *bytes, size_t count, uint32_t expiry_s);
 
 /**
  * record_key() - the item's key.
- * @scratch: CACHE_KEY_BYTES_MAX of room for a key that has to be decompressed.
+ * @dictionary: that of the record's log, or NULL.
+ * @scratch:    CACHE_KEY_BYTES_MAX of room for a key that has to be decompressed.
  *
  * Returns the key's address, in the record or in @scratch; NULL where the block is damaged.
  */
-const uint8_t *record_key(const struct record *record, uint8_t *scratch);
+const uint8_t *record_key(const struct record *record, const struct codec_dictionary *dictionary,
+                          uint8_t *scratch);
 
 #endif

@@ -8,18 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A log is squeezed when a quarter of its bytes is dead: the bytes moved are then at most three times
- * those won, and at most a sixth of the pool is dead on average between squeezes. */
+/* A log is squeezed when a quarter of its bytes is dead: the bytes moved are then at most three
+ * times those won, and at most a sixth of the pool is dead on average between squeezes. */
 #define SQUEEZE_DEAD_PART 4u
 #define SQUEEZE_DEAD_MIN  (2 * ZBUD_CHUNK_BYTES)
 
-struct shard *shard_new(struct zbud_arena *arena, const struct cache_config *config, unsigned id)
+struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
+                        const struct cache_config *config, unsigned id)
 {
     struct shard *shard = calloc(1, sizeof(*shard));
     if (shard == NULL)
         return NULL;
     lock_init(&shard->lock);
     shard->arena = arena;
+    shard->dictionaries = dictionaries;
     shard->id = id;
     while (1u << shard->shard_bits < config->shards)
         shard->shard_bits++;
@@ -85,6 +87,16 @@ uint64_t shard_oldest(const struct shard *shard)
     return atomic_load_explicit(&shard->oldest, memory_order_relaxed);
 }
 
+static uint64_t word_base(uint64_t word)
+{
+    return word & (((uint64_t)1 << KIND_SHIFT) - 1);
+}
+
+static unsigned word_kind(uint64_t word)
+{
+    return (unsigned)(word >> KIND_SHIFT);
+}
+
 bool shard_record(struct shard *shard, struct index_place place, struct shard_found *found)
 {
     unsigned tag;
@@ -92,10 +104,18 @@ bool shard_record(struct shard *shard, struct index_place place, struct shard_fo
     found->bytes = zbud_log_record(shard->pool, place.log, place.number, &found->bytes_count, &tag);
     if (found->bytes == NULL)
         return false;
-    bool sound = record_decode(found->bytes, found->bytes_count, tag,
-                               zbud_log_word(shard->pool, place.log), &found->record);
+    uint64_t word = zbud_log_word(shard->pool, place.log);
+    found->kind = word_kind(word);
+    found->dictionary = dictionaries_get(shard->dictionaries, kind_dictionary(found->kind));
+    bool sound =
+        record_decode(found->bytes, found->bytes_count, tag, word_base(word), &found->record);
     assert(sound);
     return sound;
+}
+
+uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log)
+{
+    return word_base(zbud_log_word(shard->pool, log));
 }
 
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
@@ -110,7 +130,7 @@ unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
 uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
 {
     uint8_t scratch[CACHE_KEY_BYTES_MAX];
-    const uint8_t *key = record_key(&found->record, scratch);
+    const uint8_t *key = record_key(&found->record, found->dictionary, scratch);
     assert(key != NULL);
     *hash = hash_key(key, found->record.key_bytes, shard->seed);
     return index_find(shard->index, *hash, found->place);
@@ -132,8 +152,8 @@ static void count_record(struct shard *shard, const struct record *record, size_
     }
 }
 
-/* The header is measured with a distance no shorter than any that can occur, so that its length does
- * not depend on the log it will go to. */
+/* The header is measured with a distance no shorter than any that can occur, so that its length
+ * does not depend on the log it will go to. */
 static size_t record_bytes_max(const struct shard *shard, struct record *record)
 {
     uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
@@ -141,26 +161,31 @@ static size_t record_bytes_max(const struct shard *shard, struct record *record)
     return record_encode_header(record, farthest, header) + record->payload_bytes;
 }
 
-/* A log's word is the sequence it started with. */
-static uint64_t log_base(struct shard *shard, struct zbud_handle log)
+/* A new log starts from its first record's sequence, and is a use of its kind's dictionary. */
+static uint64_t log_base(struct shard *shard, struct zbud_handle log, unsigned kind,
+                         uint64_t sequence)
 {
-    uint64_t base = zbud_log_word(shard->pool, log);
-    if (base == 0) {
-        base = shard->sequence + 1;
-        zbud_log_set_word(shard->pool, log, base);
+    uint64_t word = zbud_log_word(shard->pool, log);
+    if (word == 0) {
+        word = (uint64_t)kind << KIND_SHIFT | sequence;
+        zbud_log_set_word(shard->pool, log, word);
+        dictionaries_use(shard->dictionaries, kind_dictionary(kind));
     }
-    return base;
+    assert(word_kind(word) == kind);
+    return word_base(word);
 }
 
 /* @payload2 follows @payload: a new large record's key and tail do not lie together. */
-static bool append_parts(struct shard *shard, struct record *record, const uint8_t *payload2,
-                         size_t payload2_bytes, struct index_place *place) ZB_REQUIRES(shard->lock)
+static bool append_parts(struct shard *shard, unsigned kind, struct record *record,
+                         const uint8_t *payload2, size_t payload2_bytes, struct index_place *place)
+    ZB_REQUIRES(shard->lock)
 {
     uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
     size_t bytes_max = record_bytes_max(shard, record) + payload2_bytes;
-    if (zbud_log_open(shard->pool, bytes_max, &place->log) != ZBUD_OK)
+    if (zbud_log_open(shard->pool, kind, bytes_max, &place->log) != ZBUD_OK)
         return false;
-    size_t header_bytes = record_encode_header(record, log_base(shard, place->log), header);
+    uint64_t base = log_base(shard, place->log, kind, record->sequence);
+    size_t header_bytes = record_encode_header(record, base, header);
     size_t bytes = header_bytes + record->payload_bytes + payload2_bytes;
     assert(bytes <= bytes_max);
     void *data;
@@ -178,9 +203,32 @@ static bool append_parts(struct shard *shard, struct record *record, const uint8
     return true;
 }
 
-bool shard_append(struct shard *shard, struct record *record, struct index_place *place)
+bool shard_append(struct shard *shard, unsigned kind, struct record *record,
+                  struct index_place *place)
 {
-    return append_parts(shard, record, NULL, 0, place);
+    return append_parts(shard, kind, record, NULL, 0, place);
+}
+
+bool shard_append_put(struct shard *shard, const struct shard_put *put, uint64_t sequence,
+                      const struct record *extras, struct index_place *place)
+{
+    struct record record = {
+        .key_bytes = put->key_bytes,
+        .value_bytes = put->value_bytes,
+        .sequence = sequence,
+        .flags = extras != NULL ? extras->flags : put->flags,
+        .expiry_s = extras != NULL ? extras->expiry_s : put->expiry_s,
+        .tag = put->tag,
+        .first_page = put->first_page,
+        .stream_bytes = put->stream_bytes,
+        .payload = put->payload,
+        .payload_bytes = put->payload_bytes,
+    };
+    if (!(put->tag & RECORD_TAG_LARGE))
+        return shard_append(shard, put->kind, &record, place);
+    record.payload = put->key;
+    record.payload_bytes = put->key_bytes;
+    return append_parts(shard, put->kind, &record, put->payload, put->payload_bytes, place);
 }
 
 static bool kill_bytes(struct shard *shard, struct index_place place, const struct record *record,
@@ -194,7 +242,18 @@ static bool kill_bytes(struct shard *shard, struct index_place place, const stru
     count_record(shard, record, bytes, false);
     if (with_chain && record->first_page != ZBUD_PAGE_NONE)
         zbud_arena_give_chain(shard->arena, record->first_page);
-    return zbud_log_kill(shard->pool, place.log, place.number);
+    unsigned kind = word_kind(zbud_log_word(shard->pool, place.log));
+    if (!zbud_log_kill(shard->pool, place.log, place.number))
+        return false;
+    dictionaries_release(shard->dictionaries, kind_dictionary(kind));
+    return true;
+}
+
+void shard_free_log(struct shard *shard, struct zbud_handle log)
+{
+    unsigned kind = word_kind(zbud_log_word(shard->pool, log));
+    zbud_free(shard->pool, log);
+    dictionaries_release(shard->dictionaries, kind_dictionary(kind));
 }
 
 bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)
@@ -208,16 +267,17 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     return shard_kill(shard, found->place, &found->record);
 }
 
-bool shard_move(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
+bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
 {
     struct record moved = found->record;
     struct index_place place;
     moved.expiry_s = expiry_s;
-    if (!shard_append(shard, &moved, &place))
+    if (!shard_append(shard, kind, &moved, &place))
         return false;
     index_slot_set_place(found->slot, place);
     kill_bytes(shard, found->place, &found->record, false);
     found->record = moved;
+    found->kind = kind;
     found->place = place;
     return true;
 }
@@ -249,7 +309,7 @@ static bool find_any(struct shard *shard, uint64_t hash, const void *key, size_t
         assert(live);
         if (!live || found->record.key_bytes != key_bytes)
             continue;
-        const uint8_t *found_key = record_key(&found->record, scratch);
+        const uint8_t *found_key = record_key(&found->record, found->dictionary, scratch);
         assert(found_key != NULL);
         if (found_key != NULL && memcmp(found_key, key, key_bytes) == 0) {
             found->slot = slots[i];
@@ -289,24 +349,26 @@ static void item_of(const struct shard *shard, const struct record *record, stru
     item->cas = cas_of(shard, record->sequence);
 }
 
-/* The whole entry to @out. */
-static bool read_entry(struct shard *shard, const struct record *record, struct codec *codec,
-                       uint8_t *out)
+bool shard_read_entry(const struct shard *shard, const struct shard_found *found,
+                      struct codec *codec, uint8_t *out)
 {
+    const struct record *record = &found->record;
     size_t entry_bytes = record->key_bytes + record->value_bytes;
     if (record->tag & RECORD_TAG_LARGE)
-        return large_read(shard->arena, record, codec, out);
+        return large_read(shard->arena, record, found->dictionary, codec, out);
     if (record->tag & RECORD_TAG_COMPRESSED)
-        return codec_decompress(record->payload, record->payload_bytes, out, entry_bytes);
+        return codec_decompress(found->dictionary, record->payload, record->payload_bytes, out,
+                                entry_bytes);
     memcpy(out, record->payload, entry_bytes);
     return true;
 }
 
-/* Whether a candidate is the key's: its entry is then at its place, key in front. A compressed one is
- * decompressed only once, key and value together. CACHE_NOT_FOUND: it is another's. */
+/* Whether a candidate is the key's: its entry is then at its place, key in front. A compressed one
+ * is decompressed only once, key and value together. CACHE_NOT_FOUND: it is another's. */
 static enum cache_status read_candidate(struct shard *shard, struct shard_found *found,
                                         const void *key, struct codec *codec, cache_place_fn *place,
                                         void *context, struct cache_item *item)
+    ZB_REQUIRES(shard->lock)
 {
     struct record *record = &found->record;
     bool key_stands = (record->tag & RECORD_TAG_LARGE) || !(record->tag & RECORD_TAG_COMPRESSED);
@@ -317,7 +379,7 @@ static enum cache_status read_candidate(struct shard *shard, struct shard_found 
     if (value == NULL)
         return CACHE_NO_ROOM;
     uint8_t *entry = value - record->key_bytes;
-    bool sound = read_entry(shard, record, codec, entry);
+    bool sound = shard_read_entry(shard, found, codec, entry);
     assert(sound);
     if (!sound || memcmp(entry, key, record->key_bytes) != 0)
         return CACHE_NOT_FOUND;
@@ -331,7 +393,7 @@ static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t 
     if (found->record.expiry_s == expiry_s)
         return true;
     if (!(found->record.tag & RECORD_TAG_EXTRAS))
-        return shard_move(shard, found, expiry_s);
+        return shard_move(shard, found, found->kind, expiry_s);
     record_set_expiry(found->bytes, found->bytes_count, expiry_s);
     shard->expiring += (uint64_t)(expiry_s != CACHE_NEVER);
     shard->expiring -= (uint64_t)(found->record.expiry_s != CACHE_NEVER);
@@ -409,32 +471,7 @@ static enum cache_status put_allowed(const struct shard *shard, const struct sha
     }
 }
 
-static bool put_append(struct shard *shard, const struct shard_put *put,
-                       const struct shard_found *old, struct index_place *place)
-    ZB_REQUIRES(shard->lock)
-{
-    bool keep = put->keep_extras && old != NULL;
-    struct record record = {
-        .key_bytes = put->key_bytes,
-        .value_bytes = put->value_bytes,
-        .sequence = shard->sequence + 1,
-        .flags = keep ? old->record.flags : put->flags,
-        .expiry_s = keep ? old->record.expiry_s : put->expiry_s,
-        .tag = put->tag,
-        .first_page = put->first_page,
-        .stream_bytes = put->stream_bytes,
-        .payload = put->payload,
-        .payload_bytes = put->payload_bytes,
-    };
-    if (!(put->tag & RECORD_TAG_LARGE))
-        return shard_append(shard, &record, place);
-    record.payload = put->key;
-    record.payload_bytes = put->key_bytes;
-    return append_parts(shard, &record, put->payload, put->payload_bytes, place);
-}
-
-/* The new record has no slot: away with it, but its chain stays with the caller. */
-static void put_undo(struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock)
+void shard_undo(struct shard *shard, struct index_place place)
 {
     struct shard_found fresh;
     bool live = shard_record(shard, place, &fresh);
@@ -453,14 +490,15 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
     if (status != CACHE_OK)
         return status;
     struct index_place place;
-    if (!put_append(shard, put, found ? &old : NULL, &place))
+    const struct record *extras = put->keep_extras && found ? &old.record : NULL;
+    if (!shard_append_put(shard, put, shard->sequence + 1, extras, &place))
         return CACHE_NO_MEMORY;
     if (found) {
         index_slot_set_place(old.slot, place);
         if (!shard_kill(shard, old.place, &old.record))
             shard_squeeze_due(shard, old.place.log);
     } else if (index_insert(shard->index, hash, place) == NULL) {
-        put_undo(shard, place);
+        shard_undo(shard, place);
         return CACHE_NO_MEMORY;
     }
     shard->sequence++;

@@ -5,15 +5,15 @@
  *              ^                                  |
  *              '------- key of the record --------'   (eviction goes this way)
  *
- * A shard is single-threaded code behind one lock. Every call takes the lock, does a bounded piece of
- * work and gives it back; what takes long (compression, filling the pages of a large value) is done
- * before, without it.
+ * A shard is single-threaded code behind one lock. Every call takes the lock, does a bounded piece
+ * of work and gives it back; what takes long (compression, filling the pages of a large value) is
+ * done before, without it.
  *
  * Invariants:
  *   SHARD-1  every live record of the pool has exactly one slot, every slot a live record (less the
  *            records whose slot index_lost() counts).
- *   SHARD-2  raw_bytes, stored_bytes, large pages and the count of expiring items are the sums over the
- *            live records.
+ *   SHARD-2  raw_bytes, stored_bytes, large pages and the count of expiring items are the sums
+ \*            over the live records.
  *   SHARD-3  sequences grow: a record stored later has a higher one; none is above the shard's.
  *   SHARD-4  an item is alive iff its expiry is in the future and its sequence above the flush's.
  *
@@ -24,7 +24,9 @@
 
 #include "server/cache/cache.h"
 #include "server/cache/codec.h"
+#include "server/cache/dictionary.h"
 #include "server/cache/histogram.h"
+#include "server/cache/index.h"
 #include "zbud/arena.h"
 
 struct shard;
@@ -39,6 +41,7 @@ struct shard_put {
     uint32_t expiry_s;
     uint64_t cas;     /* CACHE_CAS */
     bool keep_extras; /* flags and expiry stay those of the item that is replaced */
+    unsigned kind;    /* number of the dictionary, and KIND_SETTLED */
     unsigned tag;
     const uint8_t *payload; /* of a large record: the tail */
     size_t payload_bytes;
@@ -46,11 +49,38 @@ struct shard_put {
     uint32_t stream_bytes;
 };
 
+#define GATHERED_ITEMS_MAX ZBUD_RECORDS_MAX
+#define GATHERED_BYTES     (128u << 10)
+
+struct gathered_item {
+    uint64_t hash;
+    struct index_place place;
+    uint64_t sequence;
+    size_t key_bytes;
+    size_t value_bytes;
+    size_t entry_at;      /* in bytes */
+    size_t payload_bytes; /* what it takes now */
+    unsigned kind;
+    unsigned tag;
+    bool copied; /* false: larger than a block, it can only be moved as it is */
+};
+
+/* The items of one log, copied out to be compressed again without the lock. */
+struct gathered {
+    unsigned dictionary; /* that they are to be settled with */
+    unsigned count;
+    size_t bytes_used;
+    struct gathered_item items[GATHERED_ITEMS_MAX];
+    struct codec *codec;
+    uint8_t bytes[GATHERED_BYTES];
+};
+
 /** shard_new() - shard @id of config->shards. NULL where there is no memory. */
-struct shard *shard_new(struct zbud_arena *arena, const struct cache_config *config, unsigned id);
+struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
+                        const struct cache_config *config, unsigned id);
 void shard_free(struct shard *shard);
 
-/* As the cache.h calls of the same names. CACHE_NO_MEMORY: no page was free; evict and try again. */
+/* As the cache.h calls of the same names. CACHE_NO_MEMORY: no page was free; evict, try again. */
 enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
                             const uint32_t *touch_expiry_s, uint32_t now_s, struct codec *codec,
                             cache_place_fn *place, void *context, struct cache_item *item)
@@ -76,10 +106,34 @@ uint64_t shard_oldest(const struct shard *shard);
 /**
  * shard_crawl() - look at a few pages for expired and flushed items and for dead bytes, and at a
  * segment of the index for pages it can do without.
+ * @gathered: emptied, and filled with the items of the first log that is due to be settled, if one
+ \*            is met; NULL where nothing is to be settled.
  *
  * Returns true when nothing is left to look at, or the round has come to its end.
  */
-bool shard_crawl(struct shard *shard, uint32_t now_s);
+bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered);
+
+/**
+ * shard_settle() - put a gathered item's new record in place of its old one.
+ * @put:  as for shard_store(); of its extras and mode nothing is used. NULL: the record moves as
+ *        it is.
+ * @kind: of the log it goes to.
+ *
+ * Returns false where the item is no longer what was gathered, or no page is free: nothing has
+ * changed.
+ */
+bool shard_settle(struct shard *shard, const struct gathered_item *item,
+                  const struct shard_put *put, unsigned kind) __attribute__((warn_unused_result));
+
+/**
+ * shard_sample() - one item drawn at random, its first bytes to @out.
+ *
+ * Returns how many bytes, at most @out_bytes; 0 where the draw met no item.
+ */
+size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
+                    size_t out_bytes);
+/** shard_stored() - items ever stored; of them live, and their raw bytes. */
+uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes);
 
 /** shard_figures() - add this shard's to @figures, and its reclaim times to @reclaim_ns. */
 void shard_figures(struct shard *shard, struct cache_figures *figures,

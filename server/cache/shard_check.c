@@ -12,6 +12,7 @@ static void add_counters(struct cache_figures *figures, const struct shard_count
     figures->evicted += counters->evicted;
     figures->evicted_unfetched += counters->evicted_unfetched;
     figures->rescued += counters->rescued;
+    figures->settled += counters->settled;
     figures->expired += counters->expired;
     figures->expired_unfetched += counters->expired_unfetched;
     figures->flushed += counters->flushed;

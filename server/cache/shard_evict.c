@@ -21,7 +21,7 @@ static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_
     if (frequency == 0 || found->bytes_count > eviction->rescue_bytes_left)
         return false;
     size_t bytes = found->bytes_count;
-    if (!shard_move(shard, found, found->record.expiry_s))
+    if (!shard_move(shard, found, found->kind, found->record.expiry_s))
         return false;
     eviction->rescue_bytes_left -= bytes;
     index_slot_set_frequency(found->slot, frequency / 2);
@@ -57,7 +57,7 @@ static void evict_log(void *owner, struct zbud_handle log)
     lock_is_held(&shard->lock);
     unsigned live = shard_live_records(shard, log);
     if (live == 0)
-        zbud_free(shard->pool, log);
+        shard_free_log(shard, log);
     /* With the last live record the log is gone: it must not be asked again. */
     for (unsigned number = 0; live > 0; number++) {
         struct shard_found found;

@@ -1,20 +1,27 @@
-/* The crawler: expired and flushed items, dead bytes and spare pages of the index, a few pages a step. */
+/* The crawler: expired and flushed items, dead bytes and spare pages of the index, a few pages a
+ * step. On its way it gathers the items of logs that are due to be settled. */
 #include "server/cache/shard_inside.h"
+
+#include <assert.h>
+#include <string.h>
 
 /* Some 10 records a page, each a look at its header: a step of about 50 us. */
 #define CRAWL_PAGES    32u
 #define CRAWL_SEGMENTS 4u
+/* What is overwritten sooner is not worth the high level: of 200,000 items overwritten at random at
+ * 100,000 a second, next to none lives so long. */
+#define SETTLE_AGE_S   10u
 
 struct crawl {
     struct shard *shard;
     uint32_t now_s;
+    struct gathered *gathered; /* NULL: none is wanted */
 };
 
-static void crawl_log(void *owner, struct zbud_handle log)
+/* False where the log is gone. */
+static bool expire_log(const struct crawl *crawl, struct shard *shard, struct zbud_handle log)
+    ZB_REQUIRES(shard->lock)
 {
-    struct crawl *crawl = owner;
-    struct shard *shard = crawl->shard;
-    lock_is_held(&shard->lock);
     unsigned live = shard_live_records(shard, log);
     for (unsigned number = 0; live > 0; number++) {
         struct shard_found found;
@@ -35,25 +42,187 @@ static void crawl_log(void *owner, struct zbud_handle log)
             log_gone = shard_kill(shard, found.place, &found.record);
         }
         if (log_gone)
-            return;
+            return false;
     }
     shard_squeeze_due(shard, log);
+    return true;
 }
 
-bool shard_crawl(struct shard *shard, uint32_t now_s)
+static void gather_record(struct gathered *gathered, struct shard *shard, struct shard_found *found)
+    ZB_REQUIRES(shard->lock)
 {
-    struct crawl crawl = {.shard = shard, .now_s = now_s};
+    const struct record *record = &found->record;
+    size_t entry_bytes = record->key_bytes + record->value_bytes;
+    struct gathered_item item = {
+        .place = found->place,
+        .sequence = record->sequence,
+        .key_bytes = record->key_bytes,
+        .value_bytes = record->value_bytes,
+        .entry_at = gathered->bytes_used,
+        .payload_bytes = record->payload_bytes,
+        .kind = found->kind,
+        .tag = record->tag,
+        .copied = entry_bytes <= CODEC_BLOCK_BYTES,
+    };
+    if (gathered->count == GATHERED_ITEMS_MAX || shard_slot_of(shard, found, &item.hash) == NULL)
+        return;
+    if (item.copied) {
+        if (entry_bytes > GATHERED_BYTES - gathered->bytes_used) {
+            shard->round_incomplete = true;
+            return;
+        }
+        uint8_t *entry = gathered->bytes + gathered->bytes_used;
+        bool sound = shard_read_entry(shard, found, gathered->codec, entry);
+        assert(sound);
+        if (!sound)
+            return;
+        gathered->bytes_used += entry_bytes;
+    }
+    gathered->items[gathered->count++] = item;
+}
+
+/* Open logs and young ones are left alone: what is overwritten soon is overwritten there. */
+static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
+    ZB_REQUIRES(shard->lock)
+{
+    unsigned records = zbud_log_records(shard->pool, log);
+    if (zbud_log_is_open(shard->pool, log) || shard_log_base(shard, log) > shard->old_sequence)
+        return;
+    for (unsigned number = 0; number < records; number++) {
+        struct shard_found found;
+        if (!shard_record(shard, (struct index_place){log, number}, &found))
+            continue;
+        if (found.kind == (gathered->dictionary | KIND_SETTLED))
+            return;
+        gather_record(gathered, shard, &found);
+    }
+}
+
+static void crawl_log(void *owner, struct zbud_handle log)
+{
+    struct crawl *crawl = owner;
+    struct shard *shard = crawl->shard;
+    lock_is_held(&shard->lock);
+    if ((shard->expiring > 0 || shard->sweeps_due > 0) && !expire_log(crawl, shard, log))
+        return;
+    if (crawl->gathered != NULL)
+        gather_log(crawl->gathered, shard, log);
+}
+
+static bool settle_due(const struct shard *shard, const struct gathered *gathered)
+{
+    return gathered != NULL && (shard->settled_sequence != shard->old_sequence ||
+                                shard->settled_dictionary != gathered->dictionary);
+}
+
+static void pass_time(struct shard *shard, uint32_t now_s)
+{
+    if (now_s - shard->mark_s < SETTLE_AGE_S)
+        return;
+    shard->old_sequence = shard->mark_sequence;
+    shard->mark_sequence = shard->sequence;
+    shard->mark_s = now_s;
+}
+
+/* A round has ended: what was stored before it began is settled now. */
+static void round_done(struct shard *shard, const struct gathered *gathered)
+{
+    if (shard->sweeps_due > 0)
+        shard->sweeps_due--;
+    if (!shard->round_incomplete) {
+        shard->settled_sequence = shard->round_sequence;
+        shard->settled_dictionary = shard->round_dictionary;
+    }
+    shard->round_incomplete = false;
+    shard->round_sequence = shard->old_sequence;
+    shard->round_dictionary = gathered != NULL ? gathered->dictionary : 0;
+}
+
+/* Page by page, as what one page gives to be settled is enough work for a step. */
+static bool crawl_pages(struct shard *shard, struct crawl *crawl) ZB_REQUIRES(shard->lock)
+{
+    bool done = false;
+    for (unsigned pages = 0; pages < CRAWL_PAGES && !done; pages++) {
+        done = zbud_walk(shard->pool, 1, crawl_log, crawl);
+        if (crawl->gathered != NULL && crawl->gathered->count > 0)
+            break;
+    }
+    return done;
+}
+
+bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
+{
+    struct crawl crawl = {.shard = shard, .now_s = now_s, .gathered = gathered};
     bool done = true;
+    if (gathered != NULL) {
+        gathered->count = 0;
+        gathered->bytes_used = 0;
+    }
     lock_take(&shard->lock);
     shard_catch_up(shard, now_s);
-    if (shard->expiring > 0 || shard->sweeps_due > 0) {
-        done = zbud_walk(shard->pool, CRAWL_PAGES, crawl_log, &crawl);
-        if (done && shard->sweeps_due > 0)
-            shard->sweeps_due--;
+    pass_time(shard, now_s);
+    if (shard->expiring > 0 || shard->sweeps_due > 0 || settle_due(shard, gathered)) {
+        done = crawl_pages(shard, &crawl);
+        if (done)
+            round_done(shard, gathered);
     }
     for (unsigned i = 0; i < CRAWL_SEGMENTS; i++)
         index_shrink(shard->index);
     shard_note_oldest(shard);
     lock_give(&shard->lock);
     return done;
+}
+
+bool shard_settle(struct shard *shard, const struct gathered_item *item,
+                  const struct shard_put *put, unsigned kind)
+{
+    struct shard_found old;
+    struct index_place place;
+    lock_take(&shard->lock);
+    old.slot = index_find(shard->index, item->hash, item->place);
+    bool settled = old.slot != NULL && shard_record(shard, item->place, &old) &&
+                   old.record.sequence == item->sequence;
+    if (settled && put == NULL) {
+        settled = shard_move(shard, &old, kind, old.record.expiry_s);
+    } else if (settled) {
+        settled = shard_append_put(shard, put, item->sequence, &old.record, &place);
+        if (settled) {
+            index_slot_set_place(old.slot, place);
+            shard_kill(shard, old.place, &old.record);
+        }
+    }
+    shard->counters.settled += settled;
+    lock_give(&shard->lock);
+    return settled;
+}
+
+size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
+                    size_t out_bytes)
+{
+    struct shard_found found;
+    size_t bytes = 0;
+    lock_take(&shard->lock);
+    const uint64_t *slot = index_sample(shard->index, random);
+    if (slot != NULL && shard_record(shard, index_slot_place(slot), &found)) {
+        bytes = found.record.key_bytes + found.record.value_bytes;
+        uint8_t *entry = codec_scratch(codec);
+        /* A large record's blocks are gathered in that same scratch. */
+        if (bytes > CODEC_BLOCK_BYTES || (found.record.tag & RECORD_TAG_LARGE) ||
+            !shard_read_entry(shard, &found, codec, entry))
+            bytes = 0;
+        bytes = bytes < out_bytes ? bytes : out_bytes;
+        memcpy(out, entry, bytes);
+    }
+    lock_give(&shard->lock);
+    return bytes;
+}
+
+uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes)
+{
+    lock_take(&shard->lock);
+    uint64_t stored = shard->sequence;
+    *items = index_items(shard->index);
+    *raw_bytes = shard->raw_bytes;
+    lock_give(&shard->lock);
+    return stored;
 }

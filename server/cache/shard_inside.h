@@ -1,15 +1,17 @@
 /*
  * shard_inside.h - a shard's members and the steps its files share.
  *
- * shard.c has the calls of a request, shard_evict.c reclaim, shard_expire.c the crawler, shard_check.c
- * figures and checks. Everything here is under the shard's lock.
+ * shard.c has the calls of a request, shard_evict.c reclaim, shard_expire.c the crawler,
+ * shard_check.c figures and checks. Everything here is under the shard's lock.
  */
 #ifndef SERVER_CACHE_SHARD_INSIDE_H
 #define SERVER_CACHE_SHARD_INSIDE_H
 
+#include "server/cache/dictionary.h"
 #include "server/cache/index.h"
 #include "server/cache/record.h"
 #include "server/cache/shard.h"
+#include "server/cache/shard_kind.h"
 #include "zbud/lock.h"
 
 #include <stdatomic.h>
@@ -19,6 +21,7 @@ struct shard_counters {
     uint64_t evicted;
     uint64_t evicted_unfetched;
     uint64_t rescued;
+    uint64_t settled;
     uint64_t expired;
     uint64_t expired_unfetched;
     uint64_t flushed;
@@ -31,6 +34,7 @@ struct shard_counters {
 struct shard {
     struct zbud_lock lock;
     struct zbud_arena *arena;
+    struct dictionaries *dictionaries;
     struct zbud_pool *pool;
     struct index *index;
     unsigned id;
@@ -45,6 +49,16 @@ struct shard {
     uint64_t stored_bytes;
     uint64_t large_pages;
     uint64_t expiring; /* live items with an expiry */
+    /* What was stored up to old_sequence has had SETTLE_AGE_S to be overwritten. */
+    uint64_t old_sequence;
+    uint64_t mark_sequence; /* becomes the old one SETTLE_AGE_S after mark_s */
+    uint32_t mark_s;
+    /* What the last full round of settling started from: nothing is due while both still hold. */
+    uint64_t settled_sequence;
+    unsigned settled_dictionary;
+    uint64_t round_sequence;
+    unsigned round_dictionary;
+    bool round_incomplete; /* something had to be left for the next */
     struct shard_counters counters;
     struct histogram reclaim_ns;
 };
@@ -54,6 +68,8 @@ struct shard_found {
     uint64_t *slot;
     struct index_place place;
     struct record record;
+    unsigned kind; /* of its log */
+    const struct codec_dictionary *dictionary;
     uint8_t *bytes;
     size_t bytes_count;
 };
@@ -61,16 +77,30 @@ struct shard_found {
 /** shard_record() - decode the record at @place; false where its number is dead. */
 bool shard_record(struct shard *shard, struct index_place place, struct shard_found *found)
     ZB_REQUIRES(shard->lock);
+/** shard_log_base() - the sequence of a log's first record. */
+uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log);
 /** shard_live_records() - how many of a log's numbers are not dead. */
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log);
 /** shard_slot_of() - a record's slot by way of its key, and its hash; NULL where it has none. */
 uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
     ZB_REQUIRES(shard->lock);
-/** shard_append() - write a record into an open log; false where no page is free. */
-bool shard_append(struct shard *shard, struct record *record, struct index_place *place)
+/** shard_append() - write a record into an open log of @kind; false where no page is free. */
+bool shard_append(struct shard *shard, unsigned kind, struct record *record,
+                  struct index_place *place) ZB_REQUIRES(shard->lock);
+/** shard_append_put() - the same for a record that was prepared outside; flags and expiry are
+ * those of @extras, or of @put where that is NULL. */
+bool shard_append_put(struct shard *shard, const struct shard_put *put, uint64_t sequence,
+                      const struct record *extras, struct index_place *place)
     ZB_REQUIRES(shard->lock);
-/** shard_move() - write a record again elsewhere, its slot follows, the old one dies. */
-bool shard_move(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
+/** shard_undo() - take back a record that was just appended and has no slot; its chain stays. */
+void shard_undo(struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock);
+/** shard_free_log() - a log without live records. */
+void shard_free_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_read_entry() - a record's key and value to @out; false where its bytes are damaged. */
+bool shard_read_entry(const struct shard *shard, const struct shard_found *found,
+                      struct codec *codec, uint8_t *out) ZB_REQUIRES(shard->lock);
+/** shard_move() - write a record as it is to a log of @kind, its slot follows, the old one dies. */
+bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
     ZB_REQUIRES(shard->lock);
 /** shard_kill() - a record that has no slot any more, or a new place; true where its log went. */
 bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)

@@ -252,7 +252,7 @@ static bool append(struct bench *bench, size_t bytes)
     struct place *place = &bench->places[bench->places_count];
     void *data;
 
-    if (zbud_log_open(bench->pool, bytes, &place->handle) != ZBUD_OK)
+    if (zbud_log_open(bench->pool, 0, bytes, &place->handle) != ZBUD_OK)
         return false;
     place->number = zbud_log_append(bench->pool, place->handle, bytes, 0, &data);
     memcpy(data, record_source, bytes);

@@ -23,6 +23,7 @@
 struct bench {
     struct cache *cache;
     struct cache_worker *worker;
+    struct cache_keeper *keeper;
     uint8_t *entry;
     uint8_t *out;
     size_t out_bytes;
@@ -45,6 +46,8 @@ static struct bench *bench_new(size_t memory_bytes, bool evict, bool compress)
     assert_non_null(bench->cache);
     bench->worker = cache_worker_new(bench->cache);
     assert_non_null(bench->worker);
+    bench->keeper = cache_keeper_new(bench->cache);
+    assert_non_null(bench->keeper);
     bench->out_bytes = 2 * MIB;
     bench->entry = malloc(bench->out_bytes);
     bench->out = malloc(bench->out_bytes);
@@ -74,6 +77,7 @@ static int tear_down(void **state)
     struct bench *bench = *state;
     cache_check(bench->cache);
     cache_worker_free(bench->worker);
+    cache_keeper_free(bench->keeper);
     cache_free(bench->cache);
     free(bench->entry);
     free(bench->out);
@@ -319,14 +323,14 @@ static void test_crawler_frees_expired_and_flushed(void **state)
         uint32_t expiry_s = i % 2 ? NOW + 10 : CACHE_NEVER;
         store_full(bench, CACHE_SET, key, "some value", 10, 0, expiry_s, 0);
     }
-    for (int i = 0; i < 10000 && cache_maintain(bench->worker, NOW + 10); i++) {
+    for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
     }
     cache_figures(bench->cache, &figures);
     assert_int_equal(figures.items, 1000);
     assert_int_equal(figures.expired, 1000);
     cache_flush_all(bench->cache, NOW + 10, NOW + 10);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 10000 && cache_maintain(bench->worker, NOW + 10); i++) {
+        for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
         }
     }
     cache_figures(bench->cache, &figures);
@@ -560,7 +564,7 @@ static void test_memory_limit_moves(void **state)
     cache_figures(bench->cache, &figures);
     assert_true(figures.items > 25000);
     assert_int_equal(cache_set_memory(bench->cache, 4 * MIB), CACHE_OK);
-    for (int i = 0; i < 100000 && cache_maintain(bench->worker, NOW); i++) {
+    for (int i = 0; i < 100000 && cache_maintain(bench->keeper, NOW); i++) {
     }
     cache_figures(bench->cache, &figures);
     assert_true(figures.resident_bytes + figures.charged_bytes <= 4 * MIB);

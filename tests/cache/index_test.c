@@ -70,8 +70,8 @@ static void test_slot_bits(void **state)
     zbud_arena_free(arena);
 }
 
-/* One insert of many that goes through every size, splits included; the bytes an item takes are those
- * that README states. */
+/* One insert of many that goes through every size, splits included; the bytes an item takes are
+ * those that README states. */
 static void test_grow_and_shrink(void **state)
 {
     (void)state;

@@ -44,6 +44,7 @@ struct known {
 struct model {
     struct cache *cache;
     struct cache_worker *worker;
+    struct cache_keeper *keeper;
     bool evict;
     uint32_t now_s;
     uint32_t flush_at_s;
@@ -286,7 +287,7 @@ static void step(struct model *model)
         do_append(model, number);
         break;
     case 3:
-        cache_maintain(model->worker, model->now_s);
+        cache_maintain(model->keeper, model->now_s);
         break;
     case 4:
     case 5:
@@ -333,6 +334,8 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
                   (unsigned long long)operations);
     model->cache = cache_new(&config);
     model->worker = cache_worker_new(model->cache);
+    model->keeper = cache_keeper_new(model->cache);
+    assert_non_null(model->keeper);
     model->evict = evict;
     model->now_s = 1000;
     model->random = seed;
@@ -349,6 +352,7 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
     cache_figures(model->cache, &figures);
     assert_true(!evict || figures.evicted > 0);
     cache_worker_free(model->worker);
+    cache_keeper_free(model->keeper);
     cache_free(model->cache);
     free(model);
 }

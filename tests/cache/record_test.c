@@ -87,7 +87,8 @@ static void test_small_overhead(void **state)
     assert_int_equal(record_encode_header(&record, 1000, bytes), 5);
 }
 
-/* RECORD-2: hostile bytes, in a block of exactly their size so that a sanitizer sees a step outside. */
+/* RECORD-2: hostile bytes, in a block of exactly their size so that a sanitizer sees a step
+ * outside. */
 static void test_hostile_bytes(void **state)
 {
     (void)state;
@@ -105,7 +106,7 @@ static void test_hostile_bytes(void **state)
             decoded++;
             assert_true(record.payload >= bytes);
             assert_true(record.payload + record.payload_bytes <= bytes + count);
-            const uint8_t *key = record_key(&record, scratch);
+            const uint8_t *key = record_key(&record, NULL, scratch);
             assert_true(key == NULL || key == scratch || key == record.payload);
         }
         free(bytes);
@@ -116,29 +117,29 @@ static void test_hostile_bytes(void **state)
 static void test_codec(void **state)
 {
     (void)state;
-    struct codec *codec = codec_new();
+    struct codec *codec = codec_new(CODEC_HIGH);
     uint8_t *in = malloc(CODEC_BLOCK_BYTES), *out = malloc(CODEC_BLOCK_BYTES);
     const uint8_t *block;
     for (size_t bytes = 1; bytes <= CODEC_BLOCK_BYTES; bytes += 1 + bytes / 3) {
         for (size_t i = 0; i < bytes; i++)
             in[i] = (uint8_t)(i % 19 * (i % 7));
-        size_t block_bytes = codec_compress(codec, in, bytes, &block);
+        size_t block_bytes = codec_compress(codec, CODEC_FAST, NULL, in, bytes, &block);
         if (block_bytes == 0)
             continue;
         assert_true(block_bytes < bytes);
         memset(out, 0, bytes);
-        assert_true(codec_decompress(block, block_bytes, out, bytes));
+        assert_true(codec_decompress(NULL, block, block_bytes, out, bytes));
         assert_memory_equal(in, out, bytes);
-        assert_false(codec_decompress(block, block_bytes, out, bytes - 1));
-        assert_false(codec_decompress(block, block_bytes - 1, out, bytes));
+        assert_false(codec_decompress(NULL, block, block_bytes, out, bytes - 1));
+        assert_false(codec_decompress(NULL, block, block_bytes - 1, out, bytes));
         for (size_t prefix = 1; prefix <= bytes && prefix <= 250; prefix += 7) {
             memset(out, 0, prefix);
-            assert_true(codec_decompress_prefix(block, block_bytes, out, prefix));
+            assert_true(codec_decompress_prefix(NULL, block, block_bytes, out, prefix));
             assert_memory_equal(in, out, prefix);
         }
     }
     noise(in, 5000, 8);
-    assert_int_equal(codec_compress(codec, in, 5000, &block), 0);
+    assert_int_equal(codec_compress(codec, CODEC_FAST, NULL, in, 5000, &block), 0);
     free(in);
     free(out);
     codec_free(codec);
@@ -174,7 +175,7 @@ static void large_round(struct zbud_arena *arena, struct codec *codec, size_t en
     struct zbud_arena_figures figures;
     zbud_arena_figures(arena, &figures);
     assert_int_equal(figures.pages_used, large_pages(&record));
-    assert_true(large_read(arena, &record, codec, out));
+    assert_true(large_read(arena, &record, NULL, codec, out));
     assert_memory_equal(entry, out, entry_bytes);
     large_drop(&writer);
     free(payload);
@@ -186,7 +187,7 @@ static void test_large(void **state)
 {
     (void)state;
     struct zbud_arena *arena = zbud_arena_new(4u << 20, 4u << 20);
-    struct codec *codec = codec_new();
+    struct codec *codec = codec_new(CODEC_HIGH);
     for (size_t bytes = 4000; bytes < 3000000; bytes += bytes / 3 + 977) {
         large_round(arena, codec, bytes, false);
         large_round(arena, codec, bytes, true);
@@ -202,7 +203,7 @@ static void test_large_without_pages(void **state)
 {
     (void)state;
     struct zbud_arena *arena = zbud_arena_new(1u << 20, 1u << 20);
-    struct codec *codec = codec_new();
+    struct codec *codec = codec_new(CODEC_HIGH);
     static struct large_writer writer;
     uint8_t *entry = malloc(2u << 20);
     struct zbud_arena_figures figures;
@@ -221,12 +222,12 @@ static void test_large_without_pages(void **state)
 static void test_large_damaged(void **state)
 {
     (void)state;
-    struct codec *codec = codec_new();
+    struct codec *codec = codec_new(CODEC_HIGH);
     uint8_t payload[300], in[1000], *out = malloc(1000);
     const uint8_t *block;
     for (size_t i = 0; i < sizeof(in); i++)
         in[i] = (uint8_t)(i * i >> 4 & 15);
-    size_t block_bytes = codec_compress(codec, in, sizeof(in), &block);
+    size_t block_bytes = codec_compress(codec, CODEC_FAST, NULL, in, sizeof(in), &block);
     assert_true(block_bytes > 0 && block_bytes + 14 <= sizeof(payload));
     uint32_t header = (uint32_t)block_bytes;
     for (size_t at = 10; at < 14 + block_bytes; at++) {
@@ -242,9 +243,9 @@ static void test_large_damaged(void **state)
                                 .first_page = ZBUD_PAGE_NONE,
                                 .stream_bytes = (uint32_t)(4 + block_bytes)};
         if (at < 14)
-            assert_false(large_read(NULL, &record, codec, out));
+            assert_false(large_read(NULL, &record, NULL, codec, out));
         else
-            (void)!large_read(NULL, &record, codec, out);
+            (void)!large_read(NULL, &record, NULL, codec, out);
     }
     free(out);
     codec_free(codec);

@@ -1,6 +1,7 @@
 /*
- * Several threads on one cache: each owns some keys, whose values it always finds as it left them, and all
- * share counters and a list, of which no step may be lost. For tsan as much as for the counts.
+ * Several threads on one cache: each owns some keys, whose values it always finds as it left them,
+ * and all share counters and a list, of which no step may be lost. For tsan as much as for the
+ * counts.
  */
 /* cmocka's header needs these before it. */
 #include <setjmp.h>
@@ -109,13 +110,13 @@ static void *work(void *argument)
 static void *maintain(void *argument)
 {
     struct cache *cache = argument;
-    struct cache_worker *worker = cache_worker_new(cache);
+    struct cache_keeper *keeper = cache_keeper_new(cache);
     struct cache_figures figures;
     while (!atomic_load(&maintain_stop)) {
-        cache_maintain(worker, NOW);
+        cache_maintain(keeper, NOW);
         cache_figures(cache, &figures);
     }
-    cache_worker_free(worker);
+    cache_keeper_free(keeper);
     return NULL;
 }
 
@@ -179,7 +180,7 @@ static void test_room_for_all(void **state)
 static void test_evicting(void **state)
 {
     (void)state;
-    run(2 * MIB, true);
+    run(4 * MIB, true);
 }
 
 int main(void)

@@ -49,7 +49,7 @@ static struct zbud_pool_figures figures_of(const struct rig *rig)
 static struct zbud_handle open_log(struct rig *rig, size_t bytes_max)
 {
     struct zbud_handle log = {0};
-    assert_int_equal(zbud_log_open(rig->pool, bytes_max, &log), ZBUD_OK);
+    assert_int_equal(zbud_log_open(rig->pool, 0, bytes_max, &log), ZBUD_OK);
     zbud_pool_check(rig->pool);
     return log;
 }
@@ -221,9 +221,9 @@ static void sizes_at_the_borders(void **state)
     void *data;
 
     assert_int_equal(ZBUD_RECORD_BYTES_MAX, 4030);
-    assert_int_equal(zbud_log_open(rig->pool, 0, &log), ZBUD_BAD_SIZE);
-    assert_int_equal(zbud_log_open(rig->pool, ZBUD_RECORD_BYTES_MAX + 1, &log), ZBUD_TOO_LARGE);
-    assert_int_equal(zbud_log_open(rig->pool, SIZE_MAX, &log), ZBUD_TOO_LARGE);
+    assert_int_equal(zbud_log_open(rig->pool, 0, 0, &log), ZBUD_BAD_SIZE);
+    assert_int_equal(zbud_log_open(rig->pool, 0, ZBUD_RECORD_BYTES_MAX + 1, &log), ZBUD_TOO_LARGE);
+    assert_int_equal(zbud_log_open(rig->pool, 0, SIZE_MAX, &log), ZBUD_TOO_LARGE);
     assert_int_equal(log.bits, 4711);
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
 
@@ -330,6 +330,29 @@ static void appends_where_it_fits_tightest(void **state)
     assert_int_equal(append(rig, 290).bits, logs[3].bits);
     assert_int_equal(figures_of(rig).pages, 4);
     assert_int_equal(figures_of(rig).pages_buddied, 4);
+}
+
+/* Records of two kinds never share a log; a kind without a slot takes the idlest of all. */
+static void kinds_have_logs_of_their_own(void **state)
+{
+    struct rig *rig = *state;
+    struct zbud_handle logs[ZBUD_LOGS_OPEN_MAX + 1], again;
+    void *data;
+
+    for (unsigned kind = 0; kind <= ZBUD_LOGS_OPEN_MAX; kind++) {
+        assert_int_equal(zbud_log_open(rig->pool, kind, 20, &logs[kind]), ZBUD_OK);
+        (void)zbud_log_append(rig->pool, logs[kind], 20, 0, &data);
+        memset(data, 1, 20);
+        for (unsigned other = 0; other < kind; other++)
+            assert_int_not_equal(logs[kind].bits, logs[other].bits);
+    }
+    assert_false(
+        zbud_log_is_open(rig->pool, logs[0])); /* the seventeenth kind closed the first's */
+    for (unsigned kind = 1; kind <= ZBUD_LOGS_OPEN_MAX; kind++) {
+        assert_true(zbud_log_is_open(rig->pool, logs[kind]));
+        assert_int_equal(zbud_log_open(rig->pool, kind, 20, &again), ZBUD_OK);
+        assert_int_equal(again.bits, logs[kind].bits);
+    }
 }
 
 /* A fifth log closes the one appended to longest ago, and its page's room is offered again. */
@@ -479,10 +502,10 @@ static void failing_changes_nothing(void **state)
         assert_int_equal(zbud_alloc(rig->pool, ZBUD_BUDDY_BYTES_MAX, &whole), ZBUD_OK);
     (void)append(rig, 30 * CHUNK);
     before = figures_of(rig);
-    assert_int_equal(zbud_log_open(rig->pool, 3000, &log), ZBUD_NO_PAGE);
+    assert_int_equal(zbud_log_open(rig->pool, 0, 3000, &log), ZBUD_NO_PAGE);
     assert_int_equal(log.bits, 4711);
     (void)append(rig, 20 * CHUNK);
-    assert_int_equal(zbud_log_open(rig->pool, 20 * CHUNK, &log), ZBUD_NO_PAGE);
+    assert_int_equal(zbud_log_open(rig->pool, 0, 20 * CHUNK, &log), ZBUD_NO_PAGE);
     assert_int_equal(log.bits, 4711);
     after = figures_of(rig);
     assert_int_equal(after.pages, before.pages);
@@ -614,6 +637,7 @@ int main(void)
         CASE(a_page_is_filled_to_the_last_byte),
         CASE(words_and_tags_are_the_users),
         CASE(appends_where_it_fits_tightest),
+        CASE(kinds_have_logs_of_their_own),
         CASE(a_fifth_log_closes_one),
         CASE(an_open_logs_slack_is_its_own),
         CASE(large_records_live_alone),

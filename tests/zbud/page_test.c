@@ -96,7 +96,7 @@ static struct zbud_handle append(struct zbud_pool *pool, size_t bytes)
 {
     struct zbud_handle log = {0};
     void *data;
-    if (zbud_log_open(pool, bytes, &log) == ZBUD_OK)
+    if (zbud_log_open(pool, 0, bytes, &log) == ZBUD_OK)
         (void)zbud_log_append(pool, log, bytes, 0, &data);
     return log;
 }
@@ -197,7 +197,7 @@ static void append_more_than_opened_for(struct rig *rig)
 {
     struct zbud_handle log = {0};
     void *data;
-    if (zbud_log_open(rig->pool, 10, &log) == ZBUD_OK)
+    if (zbud_log_open(rig->pool, 0, 10, &log) == ZBUD_OK)
         (void)zbud_log_append(rig->pool, log, 11, 0, &data);
 }
 
@@ -205,7 +205,7 @@ static void append_a_tag_of_four_bits(struct rig *rig)
 {
     struct zbud_handle log = {0};
     void *data;
-    if (zbud_log_open(rig->pool, 10, &log) == ZBUD_OK)
+    if (zbud_log_open(rig->pool, 0, 10, &log) == ZBUD_OK)
         (void)zbud_log_append(rig->pool, log, 10, ZBUD_RECORD_TAG_MAX + 1, &data);
 }
 

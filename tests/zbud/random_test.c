@@ -239,7 +239,7 @@ static void do_append_record(struct model *model, size_t bytes, unsigned tag, ui
 
     if (below(model, 4) == 0 && bytes < ZBUD_RECORD_BYTES_MAX)
         bytes_max += below(model, (unsigned)(ZBUD_RECORD_BYTES_MAX - bytes + 1));
-    if (zbud_log_open(model->pool, bytes_max, &handle) != ZBUD_OK) {
+    if (zbud_log_open(model->pool, 0, bytes_max, &handle) != ZBUD_OK) {
         assert_int_equal(zbud_arena_available(model->arena), 0);
         model->exhausted++;
         return;

@@ -1,0 +1,34 @@
+/*
+ * cache_inside.h - a cache's members, and the steps that cache.c and keeper.c share.
+ *
+ * Threads: config, arena and shards are set once; what changes is atomic or has a lock of its own.
+ */
+#ifndef SERVER_CACHE_CACHE_INSIDE_H
+#define SERVER_CACHE_CACHE_INSIDE_H
+
+#include "server/cache/cache.h"
+#include "server/cache/dictionary.h"
+#include "server/cache/shard.h"
+#include "zbud/arena.h"
+
+#include <stdatomic.h>
+
+struct cache {
+    struct cache_config config;
+    struct zbud_arena *arena;
+    struct dictionaries *dictionaries;
+    struct shard *shards[CACHE_SHARDS_MAX];
+    /* As the last maintenance saw it, for evictions nobody gave a time for. */
+    _Atomic uint32_t now_s;
+    _Atomic uint64_t too_large;
+    _Atomic uint64_t no_memory;
+    _Atomic uint64_t trained;
+};
+
+/** cache_make_room() - make @pages free beyond the reserve, evicting where that is allowed. */
+bool cache_make_room(struct cache *cache, size_t pages, uint32_t now_s);
+/** cache_reclaim_oldest() - a page of the shard whose oldest is the oldest; false where none has
+ * any. */
+bool cache_reclaim_oldest(struct cache *cache, uint32_t now_s);
+
+#endif

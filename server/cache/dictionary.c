@@ -1,0 +1,157 @@
+#include "server/cache/dictionary.h"
+
+#include "zbud/lock.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define ZDICT_STATIC_LINKING_ONLY
+#include <zdict.h>
+
+/* Measured on the mix of real cache contents, 64 KiB dictionary, ratio at level 1 / HC 3: k 1000,
+ * d 8, f 18 gives 2.064 / 2.585 from 6.4 MB of samples in 0.11 s, and 2.032 / 2.552 from 1.6 MB in
+ * 0.03 s; the library's own search of k and d 2.073 / 2.586 in 0.49 s. */
+#define TRAIN_SEGMENT_BYTES 1000u /* k */
+#define TRAIN_MATCH_BYTES   8u    /* d */
+#define TRAIN_TABLE_LOG     18u   /* f */
+
+struct dictionaries {
+    struct zbud_lock lock; /* changes of current and of the table */
+    _Atomic unsigned current;
+    struct codec_dictionary *_Atomic table[DICTIONARIES_MAX];
+    _Atomic unsigned uses[DICTIONARIES_MAX];
+};
+
+struct dictionaries *dictionaries_new(void)
+{
+    struct dictionaries *dictionaries = calloc(1, sizeof(*dictionaries));
+    if (dictionaries != NULL)
+        lock_init(&dictionaries->lock);
+    return dictionaries;
+}
+
+void dictionaries_free(struct dictionaries *dictionaries)
+{
+    if (dictionaries == NULL)
+        return;
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++)
+        codec_dictionary_free(atomic_load(&dictionaries->table[number]));
+    lock_fini(&dictionaries->lock);
+    free(dictionaries);
+}
+
+unsigned dictionaries_current(const struct dictionaries *dictionaries)
+{
+    return atomic_load_explicit(&dictionaries->current, memory_order_relaxed);
+}
+
+const struct codec_dictionary *dictionaries_get(const struct dictionaries *dictionaries,
+                                                unsigned number)
+{
+    assert(number < DICTIONARIES_MAX);
+    const struct codec_dictionary *dictionary =
+        atomic_load_explicit(&dictionaries->table[number], memory_order_acquire);
+    assert(number == 0 || dictionary != NULL);
+    return dictionary;
+}
+
+void dictionaries_use(struct dictionaries *dictionaries, unsigned number)
+{
+    assert(number < DICTIONARIES_MAX);
+    if (number != 0)
+        atomic_fetch_add_explicit(&dictionaries->uses[number], 1, memory_order_relaxed);
+}
+
+unsigned dictionaries_use_current(struct dictionaries *dictionaries)
+{
+    lock_take(&dictionaries->lock);
+    unsigned number = dictionaries_current(dictionaries);
+    dictionaries_use(dictionaries, number);
+    lock_give(&dictionaries->lock);
+    return number;
+}
+
+void dictionaries_release(struct dictionaries *dictionaries, unsigned number)
+{
+    if (number == 0)
+        return;
+    unsigned uses = atomic_fetch_sub_explicit(&dictionaries->uses[number], 1, memory_order_release);
+    assert(uses > 0);
+    (void)uses;
+}
+
+unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned number)
+{
+    return atomic_load_explicit(&dictionaries->uses[number], memory_order_acquire);
+}
+
+unsigned dictionaries_adopt(struct dictionaries *dictionaries, struct codec_dictionary *dictionary)
+{
+    unsigned number = 0;
+    lock_take(&dictionaries->lock);
+    for (unsigned i = 1; i < DICTIONARIES_MAX && number == 0; i++) {
+        if (atomic_load(&dictionaries->table[i]) == NULL)
+            number = i;
+    }
+    if (number != 0) {
+        atomic_store_explicit(&dictionaries->table[number], dictionary, memory_order_release);
+        atomic_store_explicit(&dictionaries->current, number, memory_order_relaxed);
+    }
+    lock_give(&dictionaries->lock);
+    return number;
+}
+
+unsigned dictionaries_tidy(struct dictionaries *dictionaries)
+{
+    unsigned freed = 0;
+    lock_take(&dictionaries->lock);
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        struct codec_dictionary *dictionary = atomic_load(&dictionaries->table[number]);
+        /* Uses are only made from other uses, or under the lock from the current one. */
+        if (dictionary == NULL || number == dictionaries_current(dictionaries) ||
+            dictionaries_uses(dictionaries, number) > 0)
+            continue;
+        atomic_store(&dictionaries->table[number], NULL);
+        codec_dictionary_free(dictionary);
+        freed++;
+    }
+    lock_give(&dictionaries->lock);
+    return freed;
+}
+
+unsigned dictionaries_count(const struct dictionaries *dictionaries)
+{
+    unsigned count = 0;
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++)
+        count += atomic_load(&dictionaries->table[number]) != NULL;
+    return count;
+}
+
+struct codec_dictionary *dictionary_train(const uint8_t *samples, const size_t *sample_bytes,
+                                          unsigned count)
+{
+    uint8_t *bytes = malloc(CODEC_DICTIONARY_BYTES);
+    if (bytes == NULL)
+        return NULL;
+    ZDICT_fastCover_params_t parameters = {
+        .k = TRAIN_SEGMENT_BYTES,
+        .d = TRAIN_MATCH_BYTES,
+        .f = TRAIN_TABLE_LOG,
+        .accel = 1,
+        .nbThreads = 1,
+    };
+    struct codec_dictionary *dictionary = NULL;
+    size_t trained = ZDICT_trainFromBuffer_fastCover(bytes, CODEC_DICTIONARY_BYTES, samples,
+                                                     sample_bytes, count, parameters);
+    if (!ZDICT_isError(trained))
+        dictionary = codec_dictionary_new(bytes, trained);
+    free(bytes);
+    return dictionary;
+}
+
+size_t dictionary_train_bytes(void)
+{
+    /* The table of counts, the entropy stage's work space, and the result. */
+    return ((size_t)6 << TRAIN_TABLE_LOG) + (512u << 10) + CODEC_DICTIONARY_BYTES;
+}

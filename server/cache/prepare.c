@@ -1,0 +1,65 @@
+#include "server/cache/prepare.h"
+
+#include "server/cache/record.h"
+
+/* Pages for a large entry come by eviction. */
+static bool room_for_page(void *owner)
+{
+    struct prepare *prepare = owner;
+    return cache_make_room(prepare->cache, 1, prepare->now_s);
+}
+
+/* Writes the pages of an entry that fits into no record. @block, if there is one, is all of it. */
+static bool prepare_large(struct prepare *prepare, const uint8_t *entry, const uint8_t *block,
+                          size_t block_bytes, struct shard_put *put)
+{
+    struct large_writer *large = &prepare->large;
+    bool written;
+    if (!room_for_page(prepare)) /* -M: refused before it takes what is reserved */
+        return false;
+    large_begin(large, prepare->cache->arena, room_for_page, prepare);
+    if (block_bytes > 0)
+        written = large_put(large, block, block_bytes, false);
+    else
+        written = large_put_entry(large, prepare->codec, entry, put->key_bytes + put->value_bytes,
+                                  prepare->cache->config.compress);
+    if (!written) {
+        large_drop(large);
+        return false;
+    }
+    large_end(large);
+    put->tag = RECORD_TAG_LARGE;
+    put->payload = large->tail;
+    put->payload_bytes = large->tail_bytes;
+    put->first_page = large->first_page;
+    put->stream_bytes = (uint32_t)large->stream_bytes;
+    return true;
+}
+
+bool prepare_put(struct prepare *prepare, enum codec_level level, unsigned dictionary,
+                 const uint8_t *entry, struct shard_put *put)
+{
+    size_t entry_bytes = put->key_bytes + put->value_bytes;
+    const uint8_t *block = NULL;
+    size_t block_bytes = 0;
+    put->kind = dictionary;
+    if (prepare->cache->config.compress && entry_bytes <= CODEC_BLOCK_BYTES)
+        block_bytes = codec_compress(prepare->codec, level,
+                                     dictionaries_get(prepare->cache->dictionaries, dictionary),
+                                     entry, entry_bytes, &block);
+    size_t payload_bytes = block_bytes > 0 ? block_bytes : entry_bytes;
+    if (payload_bytes > RECORD_PAYLOAD_BYTES_MAX)
+        return prepare_large(prepare, entry, block, block_bytes, put);
+    put->tag = block_bytes > 0 ? RECORD_TAG_COMPRESSED : 0;
+    put->payload = block_bytes > 0 ? block : entry;
+    put->payload_bytes = payload_bytes;
+    put->first_page = ZBUD_PAGE_NONE;
+    put->stream_bytes = 0;
+    return true;
+}
+
+void prepare_drop(struct prepare *prepare, const struct shard_put *put)
+{
+    if (put->first_page != ZBUD_PAGE_NONE)
+        zbud_arena_give_chain(prepare->cache->arena, put->first_page);
+}

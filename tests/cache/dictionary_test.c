@@ -1,0 +1,267 @@
+/* Dictionaries: trained from what is stored, named by logs, kept while named; and settling. */
+/* cmocka's header needs these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* clang-format off */
+#include <cmocka.h>
+/* clang-format on */
+
+#include "server/cache/cache.h"
+#include "server/cache/dictionary.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB         (1u << 20)
+#define ITEMS_COUNT 8000u
+
+struct rig {
+    struct cache *cache;
+    struct cache_worker *worker;
+    struct cache_keeper *keeper;
+    uint32_t now_s;
+    uint8_t entry[MIB];
+    uint8_t out[MIB];
+};
+
+static int set_up(void **state)
+{
+    struct cache_config config = {.memory_bytes = 48 * MIB,
+                                  .reserve_bytes = 48 * MIB,
+                                  .item_bytes_max = MIB,
+                                  .shards = 4,
+                                  .evict = true,
+                                  .compress = true,
+                                  .seed = 11,
+                                  .now_s = 1000};
+    struct rig *rig = calloc(1, sizeof(*rig));
+    rig->cache = cache_new(&config);
+    assert_non_null(rig->cache);
+    rig->worker = cache_worker_new(rig->cache);
+    rig->keeper = cache_keeper_new(rig->cache);
+    assert_true(rig->worker != NULL && rig->keeper != NULL);
+    rig->now_s = 1000;
+    *state = rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *rig = *state;
+    cache_check(rig->cache);
+    cache_keeper_free(rig->keeper);
+    cache_worker_free(rig->worker);
+    cache_free(rig->cache);
+    free(rig);
+    return 0;
+}
+
+/* An item of a schema; another schema shares no words with it. Some fill more than a page, and
+ * some more than a block. Returns the value's length. */
+static size_t make_item(unsigned schema, unsigned number, uint8_t *out, size_t *key_bytes)
+{
+    static const char *const WORDS[2][6] = {
+        {"customer", "shipping_address", "orders_total", "newsletter", "Rotterdam", "preferred"},
+        {"temperature", "humidity_pct", "station_code", "calibrated", "Reykjavik", "barometer"},
+    };
+    uint64_t random = number * 2654435761u + schema + 1;
+    size_t rounds = number % 500 == 0 ? 900 : number % 50 == 0 ? 300 : 2;
+    *key_bytes = (size_t)sprintf((char *)out, "item:%u:%u", schema, number);
+    size_t at = *key_bytes;
+    for (size_t i = 0; i < rounds * 3; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        const char *word = WORDS[schema][random >> 33 & 3];
+        const char *second = WORDS[schema][2 + (random >> 40 & 3)];
+        at += (size_t)sprintf((char *)out + at, "{\"%s\":\"%u\",\"%s\":true}", word,
+                              (unsigned)(random >> 50), second);
+    }
+    return at - *key_bytes;
+}
+
+static void store_all(struct rig *rig, unsigned schema)
+{
+    for (unsigned i = 0; i < ITEMS_COUNT; i++) {
+        struct cache_store store = {
+            .entry = rig->entry, .mode = CACHE_SET, .flags = i, .expiry_s = CACHE_NEVER};
+        store.value_bytes = make_item(schema, i, rig->entry, &store.key_bytes);
+        assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+    }
+}
+
+static uint8_t *place(void *context, const struct cache_item *item)
+{
+    struct rig *rig = context;
+    return rig->out + item->key_bytes;
+}
+
+static void expect_all(struct rig *rig, unsigned schema)
+{
+    for (unsigned i = 0; i < ITEMS_COUNT; i++) {
+        struct cache_item item;
+        size_t key_bytes;
+        size_t bytes = make_item(schema, i, rig->entry, &key_bytes);
+        assert_int_equal(
+            cache_get(rig->worker, rig->entry, key_bytes, NULL, rig->now_s, place, rig, &item),
+            CACHE_OK);
+        assert_int_equal(item.value_bytes, bytes);
+        assert_int_equal(item.flags, i);
+        assert_memory_equal(rig->out, rig->entry, key_bytes + bytes);
+    }
+}
+
+/* Upkeep until rounds find nothing more to do; a few of them, for what is stored to grow old. */
+static void maintain(struct rig *rig, uint32_t seconds)
+{
+    rig->now_s += seconds;
+    for (unsigned rounds = 0; rounds < 6; rounds++, rig->now_s += 5) {
+        for (unsigned steps = 0; cache_maintain(rig->keeper, rig->now_s); steps++)
+            assert_true(steps < 1000000);
+    }
+}
+
+static void test_train_and_settle(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures before, trained, settled;
+    maintain(rig, 1);
+    cache_figures(rig->cache, &before);
+    assert_int_equal(before.dictionaries, 0); /* nothing to learn from */
+    store_all(rig, 0);
+    cache_figures(rig->cache, &before);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &settled);
+    assert_int_equal(settled.dictionaries, 1);
+    assert_int_equal(settled.items, ITEMS_COUNT);
+    assert_int_equal(settled.raw_bytes, before.raw_bytes);
+    assert_true(settled.settled >= ITEMS_COUNT - 4 * 128); /* all but the open logs */
+    assert_true(settled.stored_bytes * 10 < before.stored_bytes * 7);
+    expect_all(rig, 0);
+    /* What comes now is compressed with the dictionary at once. */
+    cache_flush_all(rig->cache, rig->now_s, rig->now_s);
+    maintain(rig, 0);
+    store_all(rig, 0);
+    cache_figures(rig->cache, &trained);
+    assert_true(trained.stored_bytes * 10 < before.stored_bytes * 8);
+    expect_all(rig, 0);
+}
+
+/* A new schema: a new dictionary, and the old one goes when nothing needs it. */
+static void test_change_of_schema(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures figures;
+    store_all(rig, 0);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &figures);
+    assert_int_equal(figures.dictionaries_trained, 1);
+    cache_flush_all(rig->cache, rig->now_s, rig->now_s);
+    store_all(rig, 1);
+    maintain(rig, 61);
+    cache_figures(rig->cache, &figures);
+    assert_int_equal(figures.dictionaries_trained, 2);
+    expect_all(rig, 1);
+    /* Stores close open logs and make the worker let go of the old one. */
+    for (unsigned rounds = 0; rounds < 4 && figures.dictionaries > 1; rounds++) {
+        store_all(rig, 1);
+        maintain(rig, 1);
+        cache_figures(rig->cache, &figures);
+    }
+    assert_int_equal(figures.dictionaries, 1);
+    expect_all(rig, 1);
+}
+
+/* No better dictionary: the current one stays, however often it is looked at. */
+static void test_no_needless_change(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures figures;
+    for (unsigned i = 0; i < 5; i++) {
+        store_all(rig, 0);
+        maintain(rig, 61);
+    }
+    cache_figures(rig->cache, &figures);
+    assert_in_range(figures.dictionaries_trained, 1, 2);
+    expect_all(rig, 0);
+}
+
+static void test_change_while_settling(void **state)
+{
+    struct rig *rig = *state;
+    size_t key_bytes;
+    store_all(rig, 0);
+    cache_maintain(rig->keeper, rig->now_s + 1);
+    maintain(rig, 10);
+    rig->now_s += 20;
+    for (unsigned i = 0; i < ITEMS_COUNT; i++) {
+        cache_maintain(rig->keeper, rig->now_s);
+        if (i % 3 == 0) {
+            size_t bytes = make_item(0, i, rig->entry, &key_bytes);
+            struct cache_store store = {.entry = rig->entry,
+                                        .key_bytes = key_bytes,
+                                        .value_bytes = bytes,
+                                        .mode = CACHE_SET,
+                                        .flags = i,
+                                        .expiry_s = CACHE_NEVER};
+            assert_int_equal(
+                cache_touch(rig->worker, rig->entry, key_bytes, CACHE_NEVER - 1, rig->now_s),
+                CACHE_OK);
+            if (i % 2 == 0)
+                assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+        }
+    }
+    cache_check(rig->cache);
+    expect_all(rig, 0);
+}
+
+static void test_table_of_dictionaries(void **state)
+{
+    (void)state;
+    struct dictionaries *dictionaries = dictionaries_new();
+    uint8_t bytes[100] = {1};
+    assert_int_equal(dictionaries_use_current(dictionaries), 0);
+    assert_null(dictionaries_get(dictionaries, 0));
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        assert_int_equal(
+            dictionaries_adopt(dictionaries, codec_dictionary_new(bytes, sizeof(bytes))), number);
+        assert_int_equal(dictionaries_use_current(dictionaries), number);
+    }
+    struct codec_dictionary *one_more = codec_dictionary_new(bytes, sizeof(bytes));
+    assert_int_equal(dictionaries_adopt(dictionaries, one_more), 0);
+    assert_int_equal(dictionaries_tidy(dictionaries), 0);
+    dictionaries_use(dictionaries, 3);
+    dictionaries_release(dictionaries, 3);
+    dictionaries_release(dictionaries, 5);
+    assert_int_equal(dictionaries_uses(dictionaries, 3), 1);
+    assert_int_equal(dictionaries_tidy(dictionaries), 1);
+    assert_int_equal(dictionaries_adopt(dictionaries, one_more), 5);
+    dictionaries_release(dictionaries, DICTIONARIES_MAX - 1);
+    assert_int_equal(dictionaries_tidy(dictionaries), 1); /* 5 is current, though without use */
+    assert_int_equal(dictionaries_count(dictionaries), DICTIONARIES_MAX - 2);
+    dictionaries_free(dictionaries);
+}
+
+static void test_nothing_to_learn(void **state)
+{
+    (void)state;
+    uint8_t samples[64] = {0};
+    size_t bytes[2] = {32, 32};
+    assert_null(dictionary_train(samples, bytes, 2));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
+        cmocka_unit_test(test_table_of_dictionaries),
+        cmocka_unit_test(test_nothing_to_learn),
+    };
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
