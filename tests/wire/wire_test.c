@@ -68,9 +68,9 @@ static void memcached_is_the_one(void **state)
     char line[128] = "";
     FILE *answer = popen(MEMCACHED " -V", "r");
     assert_non_null(answer);
-    (void)fgets(line, sizeof(line), answer);
+    bool answered = fgets(line, sizeof(line), answer) != NULL;
     (void)pclose(answer);
-    if (strncmp(line, MEMCACHED_VERSION, strlen(MEMCACHED_VERSION)) != 0)
+    if (!answered || strncmp(line, MEMCACHED_VERSION, strlen(MEMCACHED_VERSION)) != 0)
         fail_msg("transcripts are for %s on PATH, but there is: %s", MEMCACHED_VERSION, line);
 }
 
