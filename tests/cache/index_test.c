@@ -1,4 +1,5 @@
-/* The index: slots come and go, it grows and shrinks by pages, and finds each slot all the while. */
+/* The index: slots come and go, it grows and shrinks by pages, and finds each slot all the while.
+ * */
 /* cmocka's header needs these before it. */
 #include <setjmp.h>
 #include <stdarg.h>
