@@ -25,6 +25,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* linux/mman.h; glibc 2.36 has it, older ones do not */
+#endif
+
 #define REGION_BYTES   (2u << 20)
 #define REGION_PAGES   (REGION_BYTES / ZBUD_PAGE_BYTES)
 #define ENTRIES_A_PAGE (ZBUD_PAGE_BYTES / sizeof(struct link))
@@ -426,6 +430,13 @@ static void finish_return(struct zbud_arena *arena, uint32_t page, bool returned
     lock_give(arena->lock);
 }
 
+/* Memory locked by mlockall() needs the newer call (Linux 5.18); it stays locked for its next use. */
+static bool return_memory(void *page)
+{
+    return madvise(page, ZBUD_PAGE_BYTES, MADV_DONTNEED) == 0 ||
+           madvise(page, ZBUD_PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0;
+}
+
 static bool return_page(struct zbud_arena *arena)
 {
     bool in_huge_region = false, returned;
@@ -434,7 +445,7 @@ static bool return_page(struct zbud_arena *arena)
     if (page == ZBUD_PAGE_NONE)
         return false;
     returned = (!in_huge_region || settle_region(arena, page)) &&
-               madvise(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES, MADV_DONTNEED) == 0;
+               return_memory(zbud_arena_page(arena, page));
     finish_return(arena, page, returned);
     return returned;
 }
