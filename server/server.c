@@ -278,11 +278,6 @@ void server_free(struct server *server)
     if (server == NULL) {
         return;
     }
-    for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++) {
-        if (server->signals[i] != NULL) {
-            event_free(server->signals[i]);
-        }
-    }
     maintenance_free(server->maintenance);
     net_free(server->net);
     footprint_free(server->footprint);
@@ -290,6 +285,12 @@ void server_free(struct server *server)
     budget_free(server->budget);
     counters_free(server->counters);
     cache_free(server->cache);
+    /* Last, so that a second signal while all this stops does not kill. */
+    for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++) {
+        if (server->signals[i] != NULL) {
+            event_free(server->signals[i]);
+        }
+    }
     if (server->base != NULL) {
         event_base_free(server->base);
     }
