@@ -34,6 +34,13 @@ run_as_root() {
     fi
 }
 
+# apt_install PACKAGE...
+apt_install() {
+    run_as_root apt-get update -qq &&
+        run_as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@"
+}
+
 # install_packages PURPOSE PACKAGE... - installs those that are missing, and says which.
 install_packages() {
     local purpose=$1 package log
@@ -58,10 +65,7 @@ install_packages() {
     say "$purpose needs Debian packages that are missing. Installing: ${missing[*]}"
     say "(with what they depend on; this can take some minutes)"
     log=$(mktemp)
-    if ! { run_as_root apt-get update -qq &&
-        run_as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1
-    then
+    if ! apt_install "${missing[@]}" </dev/null >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         say "Installing failed, see above."

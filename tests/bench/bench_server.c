@@ -111,7 +111,7 @@ void bench_server_cpu(const struct bench_server *server, double *user_s, double 
     if (file == NULL || fgets(text, sizeof(text), file) == NULL)
         bench_fail(path, "cannot be read");
     fclose(file);
-    /* The name in brackets may hold blanks; utime and stime are the 12th and 13th field behind it. */
+    /* The name in brackets may hold blanks; behind it utime and stime are the 12th and 13th. */
     fields = strrchr(text, ')');
     if (fields == NULL || sscanf(fields + 2, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
                                  &user, &system) != 2)

@@ -15,10 +15,10 @@ struct bench_server;
 #define BENCH_ANY_CORE (-1)
 
 /**
- * bench_server_start() - run @program with @options on one core, or end the benchmark with a message.
+ * bench_server_start() - run @program with @options on one core, or end with a message.
  *
- * The calling thread is bound to @core for the time of the start, which the server inherits, and may
- * run on any afterwards: bench_bind() it.
+ * The calling thread is bound to @core for the time of the start, which the server inherits, and
+ * may run on any afterwards: bench_bind() it.
  */
 struct bench_server *bench_server_start(const char *program, const char *options, int core);
 void bench_server_stop(struct bench_server *server);

@@ -3,10 +3,10 @@
  *
  *   density_bench [--memory-mb N] [--options TEXT] [--corpus NAME]... OURS MEMCACHED
  *
- * Per corpus: memcached with -m N is filled until it evicts for the first time; what it holds then, and
- * its RSS, are taken. Ours is started with that RSS as its -m, so that it may not take more, and filled
- * until it evicts for the first time; and then with as much again, for what a full cache goes on
- * holding. Nothing is read meanwhile.
+ * Per corpus: memcached with -m N is filled until it evicts for the first time; what it holds
+ * then, and its RSS, are taken. Ours is started with that RSS as its -m, so that it may not take
+ * more, and filled until it evicts for the first time; and then with as much again, for what a
+ * full cache goes on holding. Nothing is read meanwhile.
  */
 #include "clients/client.h"
 #include "tests/bench/bench_server.h"
@@ -98,8 +98,8 @@ static void close_filling(struct filling *filling)
     bench_server_stop(filling->server);
 }
 
-/* Keys that two rounds or two classes share are stored over one another, so the server's count of items
- * holds, and the bytes in proportion. */
+/* Keys that two rounds or two classes share are stored over one another, so the server's count of
+ * items holds, and the bytes in proportion. */
 static void look(struct filling *filling, struct held *held)
 {
     held->items = bench_server_figure(filling->server, "", "curr_items");

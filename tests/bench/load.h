@@ -6,8 +6,8 @@
  *                                     '-- the next, when all of the reply --'
  *
  * Requests are made before the clock starts, and how long each reply must be is known from then on:
- * while it runs the load only copies, counts bytes and looks at the last five of each batch. That keeps
- * it cheaper than any server, which load_result says in figures (busy_percent).
+ * while it runs the load only copies, counts bytes and looks at the last five of each batch. That
+ * keeps it cheaper than any server, which load_result says in figures (busy_percent).
  *
  * Every get must hit, for a miss makes the reply shorter: the run ends with an error then.
  *

@@ -1,11 +1,12 @@
 /*
  * speed_bench.c - requests a second and CPU time a request, ours against memcached.
  *
- *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--options TEXT] OURS MEMCACHED
+ *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--options TEXT]
+ *               OURS MEMCACHED
  *
- * Both servers run with one worker thread on core 0 and hold the same items; the load runs on core 1.
- * Each round runs every workload at one and then at the other, so that what else happens on the machine
- * meets both; medians of the rounds are shown. Every get hits.
+ * Both servers run with one worker thread on core 0 and hold the same items, the load on core 1.
+ * Each round runs every workload at one and then at the other, so that what else happens on the
+ * machine meets both; medians of the rounds are shown. Every get hits.
  */
 #include "tests/bench/bench_server.h"
 #include "tests/bench/load.h"

@@ -146,8 +146,8 @@ uint64_t corpus_draw(struct corpus *corpus)
     return id;
 }
 
-/* From the second round on the first byte tells the round; where there are more rounds than bytes, so
- * do bytes at the end, as far as the key has room. */
+/* From the second round on the first byte tells the round; where there are more rounds than bytes,
+ * so do bytes at the end, as far as the key has room. */
 static void mark_round(struct corpus_item *item, uint64_t round)
 {
     if (round == 0)

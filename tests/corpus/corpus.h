@@ -6,15 +6,15 @@
  *   files of installed packages --'      7 classes                      --corpus_item()--> bytes
  *      corpus_packages.c
  *
- * Words: a *class* is one kind of content (small_json, documents ...), a *mix* draws from all of them
- * by count, in the proportions of CORPUS_CLASSES. An *id* names an item for good: the same id gives
- * the same key and value, so a test remembers 8 bytes instead of the item. When a class has been
- * drawn through, its next *round* begins: the same values, under keys that differ.
+ * Words: a *class* is one kind of content (small_json, documents ...), a *mix* draws from all of
+ * them by count, in the proportions of CORPUS_CLASSES. An *id* names an item for good: the same id
+ * gives the same key and value, so a test remembers 8 bytes instead of the item. When a class has
+ * been drawn through, its next *round* begins: the same values, under keys that differ.
  *
  * The order comes from the seed alone.
  *
  * Threads: corpus_item() from any, the rest from one at a time.
- * Source: the format and the proportions are those of the project's measurements (README.md beside).
+ * Source: format and proportions are those of the project's measurements (README.md beside).
  */
 #ifndef TESTS_CORPUS_CORPUS_H
 #define TESTS_CORPUS_CORPUS_H

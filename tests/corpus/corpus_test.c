@@ -1,6 +1,6 @@
 /*
- * corpus_test.c - both sources of items: what is drawn is the same for the same seed, keys keep to the
- * protocol, rounds differ by key, and damaged files are refused.
+ * corpus_test.c - both sources of items: what is drawn is the same for the same seed, keys keep to
+ * the protocol, rounds differ by key, and damaged files are refused.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */

@@ -3,14 +3,14 @@
  *
  *   fill [--memory-mb N] [--times N] [--seed N] SERVER
  *
- * Starts the server with that memory and drives it with several connections at once (filler.h); meanwhile
- * the server's RSS is read every 100 ms. Then the server's counts are held against the fillers', its
- * figures against each other, and it is asked to check its invariants. A second server, full of small
- * values, takes one of 1 MiB.
+ * Starts the server with that memory and drives it with several connections at once (filler.h);
+ * meanwhile the server's RSS is read every 100 ms. Then the server's counts are held against the
+ * fillers', its figures against each other, and it is asked to check its invariants. A second
+ * server, full of small values, takes one of 1 MiB.
  *
- * The corpus is the folder in ZBCACHED_CORPORA, or made from packages. Prints what was done and each
- * case, and closes with "N passed, N failed". In a build with sanitizers RSS is mostly theirs, so the
- * two cases about it are no cases there.
+ * The corpus is the folder in ZBCACHED_CORPORA, or made from packages. Prints what was done and
+ * each case, and closes with "N passed, N failed". In a build with sanitizers RSS is mostly
+ * theirs, so the two cases about it are no cases there.
  */
 #include "tests/fill/filler.h"
 

@@ -41,8 +41,8 @@ enum operation_kind {
     OPERATION_DELETE
 };
 
-/* What was sent. The model learns of it when the reply is read, so it is what the server's items are at
- * that point of the stream, whatever else of the batch touches the same key. */
+/* What was sent. The model learns of it when the reply is read, so it is what the server's items
+ * are at that point of the stream, whatever else of the batch touches the same key. */
 struct operation {
     enum operation_kind kind;
     uint32_t entry;

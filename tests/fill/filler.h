@@ -5,12 +5,13 @@
  *                      +-- batch, one write --+
  *   model --> gets ---'                        '--> model: key -> value, flags, expiry
  *
- * The model is a naive cache without a limit: what a get returns must be the model's value to the last
- * byte, with its flags, or nothing. Nothing at all may be returned for a key that was deleted or whose
- * time is over. Keys of one filler end in a byte of its own, so several do not touch each other's.
+ * The model is a naive cache without a limit: what a get returns must be the model's value to the
+ * last byte, with its flags, or nothing. Nothing at all may be returned for a key that was deleted
+ * or whose time is over. Keys of one filler end in a byte of its own, so several do not touch each
+ * other's.
  *
- * Every value is followed by its number (an overwrite of a key with the value it had before would not
- * show otherwise), and the flags are that number too.
+ * Every value is followed by its number (an overwrite of a key with the value it had before would
+ * not show otherwise), and the flags are that number too.
  *
  * Threads: one filler, one thread; the corpus is shared under a lock.
  */
