@@ -430,7 +430,8 @@ static void finish_return(struct zbud_arena *arena, uint32_t page, bool returned
     lock_give(arena->lock);
 }
 
-/* Memory locked by mlockall() needs the newer call (Linux 5.18); it stays locked for its next use. */
+/* Memory locked by mlockall() needs the newer call (Linux 5.18); it stays locked for its next
+ * use. */
 static bool return_memory(void *page)
 {
     return madvise(page, ZBUD_PAGE_BYTES, MADV_DONTNEED) == 0 ||

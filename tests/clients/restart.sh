@@ -2,7 +2,7 @@
 # The server that a real client speaks to:  restart.sh <folder> start|restart|stop
 #
 # The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
-# nobody listens on; `restart` keeps it. Both return when the server answers. `stop` is well without.
+# nobody listens on; `restart` keeps it. Both return when the server answers. `stop` needs none.
 set -uo pipefail
 folder=$1
 tries=10

@@ -4,8 +4,8 @@
  *   stream_test <our server>
  *
  * What a transcript cannot say because it takes a loop: a million pipelined commands, readers that
- * do not read, senders that stop halfway, -c, -M, and a large value into a cache full of small ones.
- * Our server's memory is measured as well; memcached's is its own affair.
+ * do not read, senders that stop halfway, -c, -M, and a large value into a cache full of small
+ * ones. Our server's memory is measured as well; memcached's is its own affair.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
@@ -37,8 +37,8 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CONNECTIONS_MAX 90u
 
-/* A sanitizer's shadows and freed memory are resident too. Then RSS says nothing about the server, and
- * since the server counts it against -m, tests where nothing may be evicted give it more. */
+/* A sanitizer's shadows and freed memory are resident too. Then RSS says nothing about the server,
+ * and since the server counts it against -m, tests where nothing may be evicted give it more. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MEMORY_IS_MEASURED 0
 #define ROOMY              "-m 1024"
@@ -242,8 +242,8 @@ static void pipelined_command(unsigned number, char *command, char *answer)
     }
 }
 
-/* The half that sends, in a thread of its own: it does not wait for answers. It returns NULL where all
- * was sent; only the main thread asserts. */
+/* The half that sends, in a thread of its own: it does not wait for answers. It returns NULL where
+ * all was sent; only the main thread asserts. */
 static void *send_pipeline(void *context)
 {
     struct client *client = context;
