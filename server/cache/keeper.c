@@ -96,8 +96,8 @@ static bool stays(const struct gathered_item *item, const struct shard_put *put)
 {
     bool same = kind_dictionary(item->kind) == kind_dictionary(put->kind);
     bool needs_none = (item->tag & (RECORD_TAG_COMPRESSED | RECORD_TAG_LARGE)) == 0;
-    return (same || needs_none) && item->tag == put->tag &&
-           item->payload_bytes <= put->payload_bytes;
+    size_t put_bytes = put->tag & RECORD_TAG_LARGE ? put->stream_bytes : put->payload_bytes;
+    return (same || needs_none) && item->tag == put->tag && item->stored_bytes <= put_bytes;
 }
 
 static void settle_item(struct cache_keeper *keeper, struct shard *shard,

@@ -58,8 +58,8 @@ struct gathered_item {
     uint64_t sequence;
     size_t key_bytes;
     size_t value_bytes;
-    size_t entry_at;      /* in bytes */
-    size_t payload_bytes; /* what it takes now */
+    size_t entry_at;     /* in bytes */
+    size_t stored_bytes; /* what payload or stream take now */
     unsigned kind;
     unsigned tag;
     bool copied; /* false: larger than a block, it can only be moved as it is */

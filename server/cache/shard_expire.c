@@ -59,7 +59,8 @@ static void gather_record(struct gathered *gathered, struct shard *shard, struct
         .key_bytes = record->key_bytes,
         .value_bytes = record->value_bytes,
         .entry_at = gathered->bytes_used,
-        .payload_bytes = record->payload_bytes,
+        .stored_bytes =
+            record->tag & RECORD_TAG_LARGE ? record->stream_bytes : record->payload_bytes,
         .kind = found->kind,
         .tag = record->tag,
         .copied = entry_bytes <= CODEC_BLOCK_BYTES,
