@@ -9,12 +9,17 @@
 #define ZDICT_STATIC_LINKING_ONLY
 #include <zdict.h>
 
-/* Measured on the mix of real cache contents, 64 KiB dictionary, ratio at level 1 / HC 3: k 1000,
- * d 8, f 18 gives 2.064 / 2.585 from 6.4 MB of samples in 0.11 s, and 2.032 / 2.552 from 1.6 MB in
- * 0.03 s; the library's own search of k and d 2.073 / 2.586 in 0.49 s. */
+/* Measured on the mix of real cache contents, ratio at level 1 / HC 3 with k 1000, d 8:
+ *
+ *   samples   f 16            f 17            f 18            the library's own search of k and d
+ *   0.5 MiB   2.008 / 2.517   2.034 / 2.530   2.037 / 2.531
+ *   1.0 MiB   2.018 / 2.501   2.020 / 2.520   2.044 / 2.537
+ *   6.4 MiB                                   2.064 / 2.585   2.073 / 2.586, in .49 s for .11 s
+ *
+ * f costs 6 bytes times 2^f while training, which a full cache has to evict for: 17 is 768 KiB. */
 #define TRAIN_SEGMENT_BYTES 1000u /* k */
 #define TRAIN_MATCH_BYTES   8u    /* d */
-#define TRAIN_TABLE_LOG     18u   /* f */
+#define TRAIN_TABLE_LOG     17u   /* f */
 
 struct dictionaries {
     struct zbud_lock lock; /* changes of current and of the table */

@@ -2,26 +2,31 @@
 #include "server/cache/prepare.h"
 #include "server/cache/shard_kind.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_PAGES            16u
-/* A dictionary, its training and the keeper's own memory come to some 4 MiB. */
+/* Learning takes 1 to 3 MiB for a moment, which a full cache evicts items for. */
 #define LEARN_MEMORY_BYTES_MIN (24u << 20)
+#define LEARN_MEMORY_PART      128u /* of the limit, for samples */
 #define LEARN_ITEMS_MIN        500u
 #define LEARN_RAW_BYTES_MIN    (256u << 10)
-/* Again when so many times as much was stored as at the last look, or so long after it. */
+/* Again when so many times as much was stored as at the last look, or so long after it; twice as
+ * long whenever nothing better was found. */
 #define LEARN_STORED_TIMES     4u
 #define LEARN_AGAIN_S          60u
+#define LEARN_AGAIN_S_MAX      3600u
 /* A new dictionary has to be better by 3 %: all that is stored is compressed again for it. */
 #define ADOPT_PCT              97u
 /* Longer samples teach less: ratio 2.049 with 1 KiB of each, 2.075 with 4 KiB. */
 #define SAMPLE_BYTES           4096u
-#define SAMPLES_MAX            16384u
+#define SAMPLES_MAX            8192u
 #define SAMPLES_BYTES          (1u << 20)
 #define CHECK_PART             5u /* one in so many is not trained with, but judges */
 
 struct learning {
+    size_t samples_max; /* bytes of samples that are charged */
     size_t used;
     unsigned count;
     size_t bytes[SAMPLES_MAX];
@@ -34,6 +39,7 @@ struct cache_keeper {
     uint64_t random;
     uint32_t looked_s;
     uint32_t learned_s;
+    uint32_t again_s; /* after learned_s */
     uint64_t learned_stored;
     struct gathered gathered;
 };
@@ -56,6 +62,7 @@ struct cache_keeper *cache_keeper_new(struct cache *cache)
     keeper->prepare.codec = codec_new(CODEC_HIGH);
     keeper->gathered.codec = keeper->prepare.codec;
     keeper->random = cache->config.seed;
+    keeper->again_s = LEARN_AGAIN_S;
     if (keeper->prepare.codec == NULL) {
         cache_keeper_free(keeper);
         return NULL;
@@ -109,7 +116,8 @@ static void settle_item(struct cache_keeper *keeper, struct shard *shard,
     const uint8_t *entry = keeper->gathered.bytes + item->entry_at;
     struct shard_put put = {
         .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
-    if (zbud_arena_available(cache->arena) < 2)
+    /* A full cache gives a few pages once; what settles gives back more than it takes. */
+    if (!cache_make_room(cache, 2, keeper->prepare.now_s) && zbud_arena_available(cache->arena) < 2)
         return;
     if (!item->copied) {
         (void)!shard_settle(shard, item, NULL, kind);
@@ -137,13 +145,20 @@ static uint64_t draw(struct cache_keeper *keeper)
     return keeper->random ^ keeper->random >> 29;
 }
 
+static size_t limit_bytes(const struct cache *cache)
+{
+    struct zbud_arena_figures figures;
+    zbud_arena_figures(cache->arena, &figures);
+    return figures.limit_bytes;
+}
+
 /* Whether there is enough to learn from, and enough that is new. */
 static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
 {
     struct cache *cache = keeper->prepare.cache;
     uint64_t stored = 0, items = 0, raw_bytes = 0;
     if (now_s == keeper->looked_s || !cache->config.compress ||
-        cache->config.memory_bytes < LEARN_MEMORY_BYTES_MIN)
+        limit_bytes(cache) < LEARN_MEMORY_BYTES_MIN)
         return false;
     keeper->looked_s = now_s;
     for (unsigned i = 0; i < cache->config.shards; i++) {
@@ -156,7 +171,7 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
         stored == keeper->learned_stored)
         return false;
     if (stored < keeper->learned_stored * LEARN_STORED_TIMES &&
-        now_s - keeper->learned_s < LEARN_AGAIN_S)
+        now_s - keeper->learned_s < keeper->again_s)
         return false;
     keeper->learned_stored = stored;
     keeper->learned_s = now_s;
@@ -169,7 +184,7 @@ static void sample(struct cache_keeper *keeper, struct learning *learning)
     learning->used = 0;
     learning->count = 0;
     for (unsigned tries = 0; tries < 2 * SAMPLES_MAX && learning->count < SAMPLES_MAX &&
-                             learning->used + SAMPLE_BYTES <= SAMPLES_BYTES;
+                             learning->used + SAMPLE_BYTES <= learning->samples_max;
          tries++) {
         struct shard *shard = cache->shards[draw(keeper) % cache->config.shards];
         size_t bytes = shard_sample(shard, draw(keeper), keeper->prepare.codec,
@@ -198,7 +213,7 @@ static uint64_t judge(struct cache_keeper *keeper, const struct learning *learni
 
 /* Trains with most of the samples, judges by the others; the better dictionary is or stays
  * current. */
-static void learn_from(struct cache_keeper *keeper, const struct learning *learning)
+static bool learn_from(struct cache_keeper *keeper, const struct learning *learning)
 {
     struct cache *cache = keeper->prepare.cache;
     unsigned trained = learning->count - learning->count / CHECK_PART;
@@ -208,7 +223,7 @@ static void learn_from(struct cache_keeper *keeper, const struct learning *learn
     struct codec_dictionary *candidate =
         dictionary_train(learning->samples, learning->bytes, trained);
     if (candidate == NULL)
-        return;
+        return false;
     const struct codec_dictionary *current =
         dictionaries_get(cache->dictionaries, dictionaries_current(cache->dictionaries));
     uint64_t now_bytes = judge(keeper, learning, trained, trained_bytes, current);
@@ -216,29 +231,40 @@ static void learn_from(struct cache_keeper *keeper, const struct learning *learn
     if (then_bytes * 100 > now_bytes * ADOPT_PCT ||
         cache_charge(cache, codec_dictionary_bytes()) != CACHE_OK) {
         codec_dictionary_free(candidate);
-        return;
+        return false;
     }
     if (dictionaries_adopt(cache->dictionaries, candidate) == 0) {
         cache_uncharge(cache, codec_dictionary_bytes());
         codec_dictionary_free(candidate);
-        return;
+        return false;
     }
     atomic_fetch_add_explicit(&cache->trained, 1, memory_order_relaxed);
+    return true;
 }
 
 static void learn(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
-    size_t bytes = sizeof(struct learning) + dictionary_train_bytes() + codec_dictionary_bytes();
+    size_t samples_max = limit_bytes(cache) / LEARN_MEMORY_PART;
+    if (samples_max > SAMPLES_BYTES)
+        samples_max = SAMPLES_BYTES;
+    /* Of the samples' room only what is charged is ever touched. */
+    size_t bytes = offsetof(struct learning, samples) + samples_max + dictionary_train_bytes() +
+                   codec_dictionary_bytes();
+    bool better = false;
     if (cache_charge(cache, bytes) != CACHE_OK)
         return;
     struct learning *learning = malloc(sizeof(*learning));
     if (learning != NULL) {
+        learning->samples_max = samples_max;
         sample(keeper, learning);
-        learn_from(keeper, learning);
+        better = learn_from(keeper, learning);
         free(learning);
     }
     cache_uncharge(cache, bytes);
+    keeper->again_s = better ? LEARN_AGAIN_S : 2 * keeper->again_s;
+    if (keeper->again_s > LEARN_AGAIN_S_MAX)
+        keeper->again_s = LEARN_AGAIN_S_MAX;
 }
 
 /* ---- one step ---- */

@@ -149,6 +149,31 @@ static void test_train_and_settle(void **state)
     expect_all(rig, 0);
 }
 
+/* A cache that is full to the last page settles too, and then holds more. */
+static void test_settle_when_full(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures figures;
+    store_all(rig, 0);
+    maintain(rig, 1);
+    assert_int_equal(cache_set_memory(rig->cache, 4 * MIB), CACHE_OK);
+    for (unsigned rounds = 0; rounds < 10; rounds++) {
+        store_all(rig, 1);
+        store_all(rig, 0);
+    }
+    cache_figures(rig->cache, &figures);
+    assert_true(figures.evicted > 0);
+    uint64_t settled = figures.settled, stored_bytes = figures.stored_bytes;
+    uint64_t items = figures.items;
+    maintain(rig, 1);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &figures);
+    assert_true(figures.settled > settled + items / 2);
+    /* Open logs of one kind more take a good part of so small a cache. */
+    assert_true(figures.items > items / 2);
+    assert_true(figures.stored_bytes < stored_bytes);
+}
+
 /* A new schema: a new dictionary, and the old one goes when nothing needs it. */
 static void test_change_of_schema(void **state)
 {
@@ -256,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_settle_when_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
