@@ -1,29 +1,37 @@
 /*
  * density_bench.c - how much fits into the same memory, ours against memcached.
  *
- *   density_bench [--memory-mb N] [--options TEXT] [--corpus NAME]... OURS MEMCACHED
+ *   density_bench [--memory-mb N] [--options TEXT] [--settle 1] [--corpus NAME]...
+ *                 OURS MEMCACHED
  *
  * Per corpus: memcached with -m N is filled until it evicts for the first time; what it holds
  * then, and its RSS, are taken. Ours is started with that RSS as its -m, so that it may not take
  * more, and filled until it evicts for the first time; and then with as much again, for what a
- * full cache goes on holding. Nothing is read meanwhile.
+ * full cache goes on holding. Nothing is read meanwhile. With --settle it is then left
+ * alone until what it compresses in the background is done, and filled until it evicts again, as
+ * often as that brings something.
  */
 #include "clients/client.h"
 #include "tests/bench/bench_server.h"
 #include "tests/corpus/corpus.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define STEP_BYTES    ((uint64_t)2 << 20) /* stored between two looks at the evictions */
+/* An item is compressed again when it is 10 s old. */
+#define STILL_S       15u
+#define SETTLE_S_MAX  600u
 #define TIMEOUT_MS    30000
 #define OPTIONS_BYTES 512u
 
 struct bench {
     uint64_t memory_mb;
+    bool settle;
     const char *options;
     const char *folder;
     const char *ours;
@@ -119,6 +127,41 @@ static void fill_until_eviction(struct filling *filling, struct held *held)
         look(filling, held);
 }
 
+/* Waits until nothing is compressed again for longer than an item must be old for it. */
+static void wait_settled(struct filling *filling)
+{
+    const struct timespec second = {.tv_sec = 1};
+    uint64_t settled = 0;
+
+    for (unsigned still_s = 0, waited_s = 0; still_s < STILL_S && waited_s < SETTLE_S_MAX;
+         still_s++, waited_s++) {
+        uint64_t now = bench_server_figure(filling->server, "zbud", "records_settled");
+
+        if (now != settled)
+            still_s = 0;
+        settled = now;
+        nanosleep(&second, NULL);
+    }
+}
+
+static void fill_settled(struct filling *filling, struct held *held)
+{
+    uint64_t items_before;
+
+    look(filling, held);
+    do {
+        uint64_t evictions;
+
+        items_before = held->items;
+        wait_settled(filling);
+        evictions = bench_server_figure(filling->server, "", "evictions");
+        do {
+            look(filling, held);
+            store(filling, STEP_BYTES);
+        } while (bench_server_figure(filling->server, "", "evictions") == evictions);
+    } while (held->items > items_before + items_before / 50);
+}
+
 static void measure_theirs(const struct bench *bench, const char *name, struct held *held)
 {
     char options[OPTIONS_BYTES];
@@ -132,7 +175,7 @@ static void measure_theirs(const struct bench *bench, const char *name, struct h
 }
 
 static void measure_ours(const struct bench *bench, const char *name, uint64_t memory_bytes,
-                         struct held *first, struct held *later)
+                         struct held *first, struct held *later, struct held *settled)
 {
     char options[OPTIONS_BYTES];
     struct filling filling;
@@ -144,6 +187,8 @@ static void measure_ours(const struct bench *bench, const char *name, uint64_t m
     fill_until_eviction(&filling, first);
     store(&filling, filling.stored_bytes);
     look(&filling, later);
+    if (bench->settle)
+        fill_settled(&filling, settled);
     close_filling(&filling);
 }
 
@@ -152,16 +197,22 @@ static void measure(const struct bench *bench, const char *name)
     struct held theirs;
     struct held first;
     struct held later;
+    struct held settled = {0};
 
     measure_theirs(bench, name, &theirs);
-    measure_ours(bench, name, theirs.resident_bytes, &first, &later);
+    measure_ours(bench, name, theirs.resident_bytes, &first, &later, &settled);
     printf("%-11s | %9" PRIu64 " %7.0f %6.0f | %9" PRIu64 " %7.0f %6.0f | %9" PRIu64
-           " %6.0f | %6.2f %6.2f\n",
+           " %6.0f | %6.2f %6.2f",
            name, theirs.items, (double)theirs.raw_bytes / 1048576,
            (double)theirs.resident_bytes / 1048576, first.items, (double)first.raw_bytes / 1048576,
            (double)first.resident_bytes / 1048576, later.items,
            (double)later.resident_bytes / 1048576, (double)first.items / (double)theirs.items,
            (double)later.items / (double)theirs.items);
+    if (bench->settle)
+        printf(" | settled %9" PRIu64 " %6.0f %6.2f", settled.items,
+               (double)settled.resident_bytes / 1048576,
+               (double)settled.items / (double)theirs.items);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -185,6 +236,8 @@ static bool read_arguments(struct bench *bench, int argc, char **argv, const cha
             bench->memory_mb = strtoull(value, NULL, 10);
         else if (strcmp(name, "--options") == 0)
             bench->options = value;
+        else if (strcmp(name, "--settle") == 0)
+            bench->settle = strcmp(value, "0") != 0;
         else if (strcmp(name, "--corpus") == 0)
             *names++ = value;
         else
@@ -211,8 +264,8 @@ int main(int argc, char **argv)
     const char **names = calloc((size_t)argc + 1 + CORPUS_CLASSES_COUNT, sizeof(*names));
 
     if (names == NULL || !read_arguments(&bench, argc, argv, names)) {
-        fprintf(stderr, "usage: density_bench [--memory-mb N] [--options TEXT] [--corpus NAME]... "
-                        "OURS MEMCACHED\n");
+        fprintf(stderr, "usage: density_bench [--memory-mb N] [--options TEXT] [--settle 1] "
+                        "[--corpus NAME]... OURS MEMCACHED\n");
         return EXIT_FAILURE;
     }
     if (names[0] == NULL) {
