@@ -23,8 +23,8 @@
 #include <time.h>
 
 #define STEP_BYTES    ((uint64_t)2 << 20) /* stored between two looks at the evictions */
-/* An item is compressed again when it is 10 s old. */
-#define STILL_S       15u
+/* Items are compressed again when they are 10 to 20 s old. */
+#define STILL_S       25u
 #define SETTLE_S_MAX  600u
 #define TIMEOUT_MS    30000
 #define OPTIONS_BYTES 512u
