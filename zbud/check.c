@@ -211,7 +211,7 @@ static void check_slots(const struct zbud_pool *pool, unsigned open_logs)
         taken++;
         assert(pool_find_log(pool, pool->open[i].log).page->open_slot == i);
     }
-    assert(taken == open_logs);
+    assert(taken == open_logs && taken == pool->open_count);
 }
 
 void zbud_pool_check(const struct zbud_pool *pool)

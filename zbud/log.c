@@ -33,19 +33,27 @@ bool pool_close_log(struct zbud_pool *pool, struct open_log *slot)
     if (pool->granted.bits == slot->log.bits)
         pool->granted.bits = 0;
     slot->log.bits = 0;
+    pool->open_count--;
     place.page->state = PAGE_AT_REST;
     pool_relist(pool, place.page, place.number);
     pool_slow_check(pool, place.number);
     return false;
 }
 
+/* The first of the ZBUD_LOGS_OPEN slots a kind may use. Kinds are small numbers whose bits mean
+ * things: the multiplier (2^32 over the golden ratio) spreads them. */
+static struct open_log *open_set(struct zbud_pool *pool, unsigned kind)
+{
+    uint32_t mixed = (uint32_t)kind * 0x9e3779b1u >> 16;
+    return &pool->open[mixed % (ZBUD_LOGS_OPEN_MAX / ZBUD_LOGS_OPEN) * ZBUD_LOGS_OPEN];
+}
+
 /* The open log of that kind with the least room that still has @bytes; NULL where none has. */
-static struct open_log *open_fitting(struct zbud_pool *pool, unsigned kind, size_t bytes)
+static struct open_log *open_fitting(struct open_log *set, unsigned kind, size_t bytes)
 {
     struct open_log *best = NULL;
 
-    for (unsigned i = 0; i < OPEN_SLOT_ALONE; i++) {
-        struct open_log *slot = &pool->open[i];
+    for (struct open_log *slot = set; slot < set + ZBUD_LOGS_OPEN; slot++) {
         if (slot->log.bits != 0 && slot->kind == kind && slot->room_bytes >= bytes &&
             (best == NULL || slot->room_bytes < best->room_bytes))
             best = slot;
@@ -61,28 +69,32 @@ static struct open_log *idler(struct open_log *one, struct open_log *other)
     return one->appended <= other->appended ? one : other;
 }
 
-/* A free slot while the kind has fewer than its ZBUD_LOGS_OPEN logs, or else the one of the kind
- * whose log was appended to longest ago; of all kinds, where all slots are taken and the kind has
- * none. Not the log with the least room: where all records are of like size that would be the same
- * again and again, and the others' room wasted. */
-static struct open_log *open_replaceable(struct zbud_pool *pool, unsigned kind)
+static bool few_open(const struct zbud_pool *pool)
+{
+    uint64_t pages = pool->pages_by_buddies[1] + pool->pages_by_buddies[2];
+    return pool->open_count < ZBUD_LOGS_OPEN ||
+           (uint64_t)pool->open_count * ZBUD_LOGS_OPEN_PART < pages;
+}
+
+/* A free slot where the kind has none or few are open, or else the one of the kind whose log was
+ * appended to longest ago; of all kinds, where the kind has none. Not the log with the least room:
+ * where all records are of like size that would be the same again and again, and the others' room
+ * wasted. */
+static struct open_log *open_replaceable(const struct zbud_pool *pool, struct open_log *set,
+                                         unsigned kind)
 {
     struct open_log *vacant = NULL, *idlest = NULL, *idlest_of_kind = NULL;
-    unsigned of_kind = 0;
 
-    for (unsigned i = 0; i < OPEN_SLOT_ALONE; i++) {
-        struct open_log *slot = &pool->open[i];
+    for (struct open_log *slot = set; slot < set + ZBUD_LOGS_OPEN; slot++) {
         if (slot->log.bits == 0) {
             vacant = vacant == NULL ? slot : vacant;
             continue;
         }
         idlest = idler(idlest, slot);
-        if (slot->kind == kind) {
+        if (slot->kind == kind)
             idlest_of_kind = idler(idlest_of_kind, slot);
-            of_kind++;
-        }
     }
-    if (vacant != NULL && of_kind < ZBUD_LOGS_OPEN)
+    if (vacant != NULL && (idlest_of_kind == NULL || few_open(pool)))
         return vacant;
     return idlest_of_kind != NULL ? idlest_of_kind : idlest;
 }
@@ -103,6 +115,7 @@ static enum zbud_status open_new(struct zbud_pool *pool, size_t bytes, struct op
     if (slot->log.bits != 0)
         (void)pool_close_log(pool, slot);
     slot->log = handle_pack(place.number, place.end);
+    pool->open_count++;
     slot->appended = pool->appended;
     pool_measure_room(pool, place.page);
     pool_slow_check(pool, place.number);
@@ -126,7 +139,7 @@ enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t byt
                                struct zbud_handle *log)
 {
     enum zbud_status status = ZBUD_OK;
-    struct open_log *slot;
+    struct open_log *slot, *set = open_set(pool, kind);
 
     if (bytes_max == 0)
         return ZBUD_BAD_SIZE;
@@ -136,9 +149,9 @@ enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t byt
         slot = &pool->open[OPEN_SLOT_ALONE];
         status = open_alone(pool, bytes_max);
     } else {
-        slot = open_fitting(pool, kind, bytes_max);
+        slot = open_fitting(set, kind, bytes_max);
         if (slot == NULL) {
-            slot = open_replaceable(pool, kind);
+            slot = open_replaceable(pool, set, kind);
             status = open_new(pool, bytes_max, slot);
         }
     }
@@ -149,6 +162,12 @@ enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t byt
     pool->granted_bytes = bytes_max;
     *log = slot->log;
     return ZBUD_OK;
+}
+
+bool zbud_log_close(struct zbud_pool *pool, struct zbud_handle log)
+{
+    struct open_log *slot = pool_open_slot(pool, pool_find_log(pool, log));
+    return slot != NULL && pool_close_log(pool, slot);
 }
 
 uint64_t zbud_log_word(const struct zbud_pool *pool, struct zbud_handle log)

@@ -17,8 +17,10 @@
  * may be given to new records. So whoever kills a record forgets its number.
  *
  * Logs are of kinds, which the user numbers as it likes: what must not share a log is of two kinds.
- * A pool keeps up to ZBUD_LOGS_OPEN logs of a kind open for appending; an open log's page is in no
- * unbuddied list, so its slack is its own until the log is closed.
+ * A pool keeps logs open for appending in ZBUD_LOGS_OPEN_MAX slots. A kind may use ZBUD_LOGS_OPEN of
+ * them, which it may share with other kinds, as a cache's sets are shared: to find a log for a record
+ * means to look at so many slots, however many kinds there are. An open log's page is in no unbuddied
+ * list, so its slack is its own until the log is closed.
  *
  * Words: a *live* record has been appended and not killed. A log is *open* while zbud_log_open()
  * may still answer it; *closed* for good when it is full, when another takes its place, or when its
@@ -29,9 +31,9 @@
  *   LOG-2  0 = offset(0) <= offset(1) <= .. <= used_bytes; length(n) = offset(n + 1) - offset(n).
  *   LOG-3  length(live) >= 1, length(dead) >= 0, length(last) >= 1.
  *   LOG-4  1 <= live <= count <= ZBUD_RECORDS_MAX; only a log just opened has live = count = 0.
- *   LOG-5  At most ZBUD_LOGS_OPEN logs of a kind and ZBUD_LOGS_OPEN_MAX in all are open, and one
- *   more between the open and the append of a
- *          record that lives alone. Each has room for one byte more at least.
+ *   LOG-5  Open logs stand in the slots of their kind, and one more in a slot of its own between the
+ *          open and the append of a record that lives alone. Each has room for one byte more at
+ *          least.
  *
  * Threads: as pool.h.
  * Source: the idea of appending to a segment and sliding the live together is the log-structured
@@ -43,7 +45,10 @@
 #include "zbud/pool.h"
 
 #define ZBUD_LOGS_OPEN           4u   /* of one kind */
-#define ZBUD_LOGS_OPEN_MAX       16u  /* of all kinds */
+#define ZBUD_LOGS_OPEN_MAX       128u /* of all kinds; a power of two */
+/* A kind opens a log beside those it has only while no more than ZBUD_LOGS_OPEN are open in all, or
+ * one page in so many: what is open holds slack that nobody else can use. */
+#define ZBUD_LOGS_OPEN_PART      64u
 #define ZBUD_RECORDS_MAX         128u /* numbers in a log, dead ones included */
 #define ZBUD_RECORD_BYTES_MAX    (ZBUD_BUDDY_BYTES_MAX - 2u)
 #define ZBUD_RECORD_TAG_MAX      7u
@@ -55,7 +60,7 @@
  * @log:       set where the answer is ZBUD_OK; otherwise left as it was.
  *
  * Best fit among the open logs of that kind; else a new log is opened where zbud_alloc() would put
- * @bytes_max, and the open log that was appended to longest ago is closed for it. A record of
+ * @bytes_max, and where no slot is free the log that was appended to longest ago is closed for it. A record of
  * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move. Who changes his
  * mind and appends nothing leaves an empty log, which a later open takes or frees.
  *
@@ -67,6 +72,13 @@
  */
 enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t bytes_max,
                                struct zbud_handle *log) __attribute__((warn_unused_result));
+
+/**
+ * zbud_log_close() - an open log is appended to no more; any other is left as it is.
+ *
+ * Returns true where the log was empty, and is gone.
+ */
+bool zbud_log_close(struct zbud_pool *pool, struct zbud_handle log);
 
 /** zbud_log_word() - 64 bits of the user's that live with the log; 0 in a log just opened. */
 uint64_t zbud_log_word(const struct zbud_pool *pool, struct zbud_handle log);

@@ -183,6 +183,7 @@ bool pool_free(struct zbud_pool *pool, struct place place)
         if (pool->granted.bits == slot->log.bits)
             pool->granted.bits = 0;
         slot->log.bits = 0;
+        pool->open_count--;
         page->state = PAGE_AT_REST;
     }
     forget_buddy(pool, place);
@@ -279,16 +280,6 @@ void zbud_touch(struct zbud_pool *pool, struct zbud_handle handle)
 
 /* ---- reclaim -------------------------------------------------------------------------------- */
 
-/* The page to be reclaimed next. At most OPEN_SLOTS pages are skipped, as they hold open logs. */
-static uint32_t reclaim_next(const struct zbud_pool *pool)
-{
-    uint32_t number = pool->oldest;
-
-    while (number != ZBUD_PAGE_NONE && pool_page(pool, number)->state == PAGE_OPEN)
-        number = pool_page(pool, number)->newer;
-    return number != ZBUD_PAGE_NONE ? number : pool->oldest;
-}
-
 static void evict_buddy(struct zbud_pool *pool, uint32_t number, enum page_end end,
                         zbud_evict_fn *evict, void *owner)
 {
@@ -302,7 +293,7 @@ static void evict_buddy(struct zbud_pool *pool, uint32_t number, enum page_end e
 
 enum zbud_status zbud_reclaim(struct zbud_pool *pool, zbud_evict_fn *evict, void *owner)
 {
-    uint32_t number = reclaim_next(pool);
+    uint32_t number = pool->oldest;
     struct page_header *page;
 
     assert(!pool->reclaiming);
@@ -325,7 +316,7 @@ enum zbud_status zbud_reclaim(struct zbud_pool *pool, zbud_evict_fn *evict, void
 
 uint64_t zbud_pool_oldest(const struct zbud_pool *pool)
 {
-    uint32_t number = reclaim_next(pool);
+    uint32_t number = pool->oldest;
     return number == ZBUD_PAGE_NONE ? UINT64_MAX : pool_page(pool, number)->age;
 }
 

@@ -116,7 +116,7 @@ void zbud_touch(struct zbud_pool *pool, struct zbud_handle handle);
  *         reclaim or walk. A log that was opened and never appended to is freed without a call.
  * @owner: passed to @evict.
  *
- * Pages of open logs are taken last, the oldest first; their log is closed before.
+ * Where a log is open in the page it is closed before.
  *
  * Errors: ZBUD_NO_PAGE - the pool holds no page.
  * Source: Linux mm/zbud.c zbud_reclaim_page().

@@ -45,6 +45,7 @@ struct zbud_pool {
     uint32_t unbuddied[ZBUD_PAGE_CHUNKS];
 
     struct open_log open[OPEN_SLOTS];
+    unsigned open_count;
     struct zbud_handle granted; /* by zbud_log_open(), for the next zbud_log_append() */
     size_t granted_bytes;
     uint64_t appended; /* records ever */
