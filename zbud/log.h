@@ -17,10 +17,10 @@
  * may be given to new records. So whoever kills a record forgets its number.
  *
  * Logs are of kinds, which the user numbers as it likes: what must not share a log is of two kinds.
- * A pool keeps logs open for appending in ZBUD_LOGS_OPEN_MAX slots. A kind may use ZBUD_LOGS_OPEN of
- * them, which it may share with other kinds, as a cache's sets are shared: to find a log for a record
- * means to look at so many slots, however many kinds there are. An open log's page is in no unbuddied
- * list, so its slack is its own until the log is closed.
+ * A pool keeps logs open for appending in ZBUD_LOGS_OPEN_MAX slots. A kind may use ZBUD_LOGS_OPEN
+ * of them, which it may share with other kinds, as a cache's sets are shared: to find a log for a
+ * record means to look at so many slots, however many kinds there are. An open log's page is in no
+ * unbuddied list, so its slack is its own until the log is closed.
  *
  * Words: a *live* record has been appended and not killed. A log is *open* while zbud_log_open()
  * may still answer it; *closed* for good when it is full, when another takes its place, or when its
@@ -31,8 +31,8 @@
  *   LOG-2  0 = offset(0) <= offset(1) <= .. <= used_bytes; length(n) = offset(n + 1) - offset(n).
  *   LOG-3  length(live) >= 1, length(dead) >= 0, length(last) >= 1.
  *   LOG-4  1 <= live <= count <= ZBUD_RECORDS_MAX; only a log just opened has live = count = 0.
- *   LOG-5  Open logs stand in the slots of their kind, and one more in a slot of its own between the
- *          open and the append of a record that lives alone. Each has room for one byte more at
+ *   LOG-5  Open logs stand in the slots of their kind, and one more in a slot of its own between
+ *          the open and the append of a record that lives alone. Each has room for one byte more at
  *          least.
  *
  * Threads: as pool.h.
@@ -60,9 +60,9 @@
  * @log:       set where the answer is ZBUD_OK; otherwise left as it was.
  *
  * Best fit among the open logs of that kind; else a new log is opened where zbud_alloc() would put
- * @bytes_max, and where no slot is free the log that was appended to longest ago is closed for it. A record of
- * ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move. Who changes his
- * mind and appends nothing leaves an empty log, which a later open takes or frees.
+ * @bytes_max, and where no slot is free the log that was appended to longest ago is closed for it.
+ * A record of ZBUD_RECORD_ALONE_CHUNKS or more gets a log for itself. No record's bytes move. Who
+ * changes his mind and appends nothing leaves an empty log, which a later open takes or frees.
  *
  * Owns:   the pool owns the log. Append to it before anything that opens, frees or reclaims.
  * Errors: ZBUD_BAD_SIZE - 0 bytes.
