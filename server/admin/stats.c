@@ -536,7 +536,7 @@ static const struct row zbud_rows[] = {
     FIGURE("records_flushed", flushed),
     FIGURE("records_settled", settled),
     FIGURE("dictionaries", dictionaries),
-    FIGURE("dictionaries_trained", dictionaries_trained),
+    FIGURE("classes_learned", classes_learned),
     FIGURE("dictionary_bytes", dictionary_bytes),
     FIGURE("logs_squeezed", squeezed),
     FIGURE("crawler_checked", crawler_checked),
@@ -563,6 +563,52 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
         snapshot->counted[i] = snapshot->ever[i] - stats->baseline[i];
     }
     pthread_mutex_unlock(&stats->lock);
+}
+
+static bool emit_text(stats_emit_fn *emit, void *context, unsigned number, const char *name,
+                      const char *value)
+{
+    char full_name[64];
+    (void)snprintf(full_name, sizeof(full_name), "dictionary:%u:%s", number, name);
+    return emit(context, full_name, value);
+}
+
+static bool emit_number(stats_emit_fn *emit, void *context, unsigned number, const char *name,
+                        uint64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%" PRIu64, value);
+    return emit_text(emit, context, number, name, text);
+}
+
+/* Each dictionary that is alive, and 0 for what is compressed without. */
+static bool emit_dictionaries(struct stats *stats, uint32_t now_s, stats_emit_fn *emit,
+                              void *context)
+{
+    struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX];
+    const unsigned count = cache_dictionaries(stats->setup.cache, dictionaries);
+    bool going = true;
+
+    for (unsigned i = 0; i < count && going; i++) {
+        const struct cache_dictionary *one = &dictionaries[i];
+        char ratio[32];
+        if (one->number == 0 && one->items == 0) {
+            continue;
+        }
+        (void)snprintf(ratio, sizeof(ratio), "%.3f",
+                       one->stored_bytes > 0 ? (double)one->raw_bytes / (double)one->stored_bytes
+                                             : 0.0);
+        if (one->number > 0) {
+            going = emit_text(emit, context, one->number, "keys", one->label) &&
+                    emit_number(emit, context, one->number, "age", now_s - one->trained_s);
+        }
+        going = going && emit_number(emit, context, one->number, "current", one->current) &&
+                emit_number(emit, context, one->number, "records", one->items) &&
+                emit_number(emit, context, one->number, "raw_bytes", one->raw_bytes) &&
+                emit_number(emit, context, one->number, "stored_bytes", one->stored_bytes) &&
+                emit_text(emit, context, one->number, "ratio", ratio);
+    }
+    return going;
 }
 
 static uint64_t read_figure(const struct cache_figures *figures, size_t offset)
@@ -656,7 +702,7 @@ bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
     case STATS_CONNS:
         return stats->conns == NULL || stats->conns(stats->conns_context, now_s, emit, context);
     case STATS_ZBUD:
-        return EMIT(zbud_rows);
+        return EMIT(zbud_rows) && emit_dictionaries(stats, now_s, emit, context);
     case STATS_EXTSTORE:
     case STATS_SECTIONS_COUNT:
         break;

@@ -32,7 +32,7 @@
 struct cache_worker {
     struct cache *cache;
     struct codec *codec;
-    unsigned dictionary; /* the one in use, of which this is a use */
+    struct current_reader reader;
     /* An entry that is read, changed and stored again; grown for large ones and charged. */
     uint8_t *edit;
     size_t edit_bytes;
@@ -57,13 +57,10 @@ struct cache *cache_new(const struct cache_config *config)
         return NULL;
     cache->config = *config;
     atomic_init(&cache->now_s, config->now_s);
+    current_init(&cache->current);
     cache->arena = zbud_arena_new(config->reserve_bytes, config->memory_bytes);
-    if (cache->arena == NULL) {
-        free(cache);
-        return NULL;
-    }
     cache->dictionaries = dictionaries_new();
-    if (cache->dictionaries == NULL) {
+    if (cache->arena == NULL || cache->dictionaries == NULL) {
         cache_free(cache);
         return NULL;
     }
@@ -83,6 +80,7 @@ void cache_free(struct cache *cache)
         return;
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_free(cache->shards[i]);
+    current_fini(&cache->current);
     dictionaries_free(cache->dictionaries);
     zbud_arena_free(cache->arena);
     free(cache);
@@ -90,7 +88,7 @@ void cache_free(struct cache *cache)
 
 static size_t worker_bytes(void)
 {
-    return sizeof(struct cache_worker) + codec_bytes(CODEC_FAST) + EDIT_KEEP_BYTES;
+    return sizeof(struct cache_worker) + codec_bytes(0) + EDIT_KEEP_BYTES;
 }
 
 struct cache_worker *cache_worker_new(struct cache *cache)
@@ -103,7 +101,8 @@ struct cache_worker *cache_worker_new(struct cache *cache)
         return NULL;
     }
     worker->cache = cache;
-    worker->codec = codec_new(CODEC_FAST);
+    current_join(&cache->current, &worker->reader);
+    worker->codec = codec_new(0);
     worker->prepare.cache = cache;
     worker->prepare.codec = worker->codec;
     worker->edit = malloc(EDIT_KEEP_BYTES);
@@ -120,7 +119,7 @@ void cache_worker_free(struct cache_worker *worker)
     if (worker == NULL)
         return;
     cache_uncharge(worker->cache, worker_bytes());
-    dictionaries_release(worker->cache->dictionaries, worker->dictionary);
+    current_leave(&worker->cache->current, &worker->reader);
     codec_free(worker->codec);
     free(worker->edit);
     free(worker);
@@ -227,16 +226,6 @@ static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
     return CACHE_NO_MEMORY;
 }
 
-/* The worker's use of a dictionary moves on to the current one. */
-static void hold_current(struct cache_worker *worker)
-{
-    struct dictionaries *dictionaries = worker->cache->dictionaries;
-    if (worker->dictionary == dictionaries_current(dictionaries))
-        return;
-    dictionaries_release(dictionaries, worker->dictionary);
-    worker->dictionary = dictionaries_use_current(dictionaries);
-}
-
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
                                      const struct cache_store *store, bool keep_extras,
                                      uint32_t now_s, uint64_t *cas)
@@ -257,13 +246,14 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
         return CACHE_TOO_LARGE;
     }
     enum cache_status status = CACHE_NO_MEMORY;
-    hold_current(worker);
+    worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
-    if (prepare_put(&worker->prepare, CODEC_FAST, worker->dictionary, store->entry, &put)) {
+    if (prepare_put(&worker->prepare, CODEC_FAST, store->entry, &put)) {
         status = put_with_room(cache, hash, &put, now_s, cas);
         if (status != CACHE_OK)
             prepare_drop(&worker->prepare, &put);
     }
+    current_release(&worker->reader);
     if (status == CACHE_NO_MEMORY)
         atomic_fetch_add_explicit(&cache->no_memory, 1, memory_order_relaxed);
     return status;
@@ -531,11 +521,38 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
         shard_figures(cache->shards[i], figures, &reclaim_ns);
     figures->dictionaries = dictionaries_count(cache->dictionaries);
     figures->dictionary_bytes = figures->dictionaries * codec_dictionary_bytes();
-    figures->dictionaries_trained = atomic_load_explicit(&cache->trained, memory_order_relaxed);
+    figures->classes_learned = atomic_load_explicit(&cache->learned, memory_order_relaxed);
     figures->index_slots = figures->index_bytes / sizeof(uint64_t);
     figures->reclaim_ns_p50 = histogram_percentile(&reclaim_ns, 50);
     figures->reclaim_ns_p99 = histogram_percentile(&reclaim_ns, 99);
     figures->reclaim_ns_max = reclaim_ns.max;
+}
+
+static_assert(CACHE_DICTIONARIES_MAX == DICTIONARIES_MAX &&
+                  CACHE_LABEL_BYTES == DICTIONARY_LABEL_BYTES,
+              "what cache.h says of dictionaries is what there is");
+
+unsigned cache_dictionaries(struct cache *cache,
+                            struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX])
+{
+    struct shard_dictionary sums[DICTIONARIES_MAX] = {{0}};
+    unsigned count = 0;
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        shard_dictionaries(cache->shards[i], sums);
+    for (unsigned number = 0; number < DICTIONARIES_MAX; number++) {
+        struct cache_dictionary *dictionary = &dictionaries[count];
+        *dictionary = (struct cache_dictionary){
+            .number = number,
+            .current = current_has(&cache->current, number),
+            .items = sums[number].items,
+            .raw_bytes = sums[number].raw_bytes,
+            .stored_bytes = sums[number].stored_bytes,
+        };
+        bool alive = dictionaries_describe(cache->dictionaries, number, dictionary->label,
+                                           &dictionary->trained_s);
+        count += alive || number == 0;
+    }
+    return count;
 }
 
 void cache_figures_reset(struct cache *cache)

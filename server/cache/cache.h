@@ -176,7 +176,7 @@ struct cache_figures {
     uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,
         flushed;
     uint64_t settled; /* items compressed again in the background */
-    uint64_t dictionaries, dictionaries_trained, dictionary_bytes;
+    uint64_t dictionaries, classes_learned, dictionary_bytes;
     uint64_t squeezed;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
     uint64_t crawler_checked, crawler_reclaimed;
@@ -184,6 +184,19 @@ struct cache_figures {
 };
 /** cache_figures() - summed over the shards, each read under its lock. */
 void cache_figures(struct cache *cache, struct cache_figures *figures);
+#define CACHE_DICTIONARIES_MAX 64u
+#define CACHE_LABEL_BYTES      32u
+struct cache_dictionary {
+    unsigned number;               /* 0: what is compressed without one */
+    char label[CACHE_LABEL_BYTES]; /* how the keys begin it was trained for; * for all */
+    bool current;                  /* new items are compressed with it */
+    uint32_t trained_s;
+    uint64_t items, raw_bytes, stored_bytes;
+};
+/** cache_dictionaries() - those that are alive, to @dictionaries; how many. */
+unsigned cache_dictionaries(struct cache *cache,
+                            struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX]);
+
 /** cache_figures_reset() - sets the counters back to 0, not the gauges. */
 void cache_figures_reset(struct cache *cache);
 

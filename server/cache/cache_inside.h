@@ -7,6 +7,7 @@
 #define SERVER_CACHE_CACHE_INSIDE_H
 
 #include "server/cache/cache.h"
+#include "server/cache/current.h"
 #include "server/cache/dictionary.h"
 #include "server/cache/shard.h"
 #include "zbud/arena.h"
@@ -17,12 +18,13 @@ struct cache {
     struct cache_config config;
     struct zbud_arena *arena;
     struct dictionaries *dictionaries;
+    struct current current; /* what new records are compressed by */
     struct shard *shards[CACHE_SHARDS_MAX];
     /* As the last maintenance saw it, for evictions nobody gave a time for. */
     _Atomic uint32_t now_s;
     _Atomic uint64_t too_large;
     _Atomic uint64_t no_memory;
-    _Atomic uint64_t trained;
+    _Atomic uint64_t learned;
 };
 
 /** cache_make_room() - make @pages free beyond the reserve, evicting where that is allowed. */

@@ -12,33 +12,55 @@
 
 #define HIGH_LEVEL 3
 
+/* A dictionary's table for high blocks. */
+struct high_table {
+    const struct codec_dictionary *dictionary; /* NULL: the place is free */
+    uint64_t used;                             /* the codec's count of uses at the last one */
+    LZ4_streamHC_t stream;
+};
+
+/* What only a codec for high blocks has. */
+struct high {
+    LZ4_streamHC_t stream;
+    uint64_t uses;
+    unsigned tables_count;
+    struct high_table tables[];
+};
+
 struct codec {
     LZ4_stream_t stream;
-    LZ4_streamHC_t *high; /* NULL in a codec for fast blocks only */
+    struct high *high; /* NULL in a codec for fast blocks only */
     uint8_t block[CODEC_BLOCK_BYTES];
     uint8_t scratch[CODEC_BLOCK_BYTES];
 };
 
 struct codec_dictionary {
     LZ4_stream_t stream;
-    LZ4_streamHC_t high;
     size_t count;
     uint8_t bytes[CODEC_DICTIONARY_BYTES];
 };
 
-struct codec *codec_new(enum codec_level level)
+static size_t high_bytes(unsigned tables)
 {
+    return sizeof(struct high) + tables * sizeof(struct high_table);
+}
+
+struct codec *codec_new(unsigned tables)
+{
+    assert(tables <= CODEC_TABLES_MAX);
     struct codec *codec = malloc(sizeof(*codec));
     if (codec == NULL)
         return NULL;
     LZ4_initStream(&codec->stream, sizeof(codec->stream));
     codec->high = NULL;
-    if (level == CODEC_HIGH) {
-        codec->high = LZ4_createStreamHC();
+    if (tables > 0) {
+        codec->high = calloc(1, high_bytes(tables));
         if (codec->high == NULL) {
             free(codec);
             return NULL;
         }
+        codec->high->tables_count = tables;
+        LZ4_initStreamHC(&codec->high->stream, sizeof(codec->high->stream));
     }
     return codec;
 }
@@ -46,13 +68,24 @@ struct codec *codec_new(enum codec_level level)
 void codec_free(struct codec *codec)
 {
     if (codec != NULL)
-        LZ4_freeStreamHC(codec->high);
+        free(codec->high);
     free(codec);
 }
 
-size_t codec_bytes(enum codec_level level)
+size_t codec_bytes(unsigned tables)
 {
-    return sizeof(struct codec) + (level == CODEC_HIGH ? sizeof(LZ4_streamHC_t) : 0);
+    return sizeof(struct codec) + (tables > 0 ? high_bytes(tables) : 0);
+}
+
+size_t codec_table_bytes(void)
+{
+    return sizeof(struct high_table);
+}
+
+void codec_forget(struct codec *codec)
+{
+    for (unsigned i = 0; codec->high != NULL && i < codec->high->tables_count; i++)
+        codec->high->tables[i].dictionary = NULL;
 }
 
 struct codec_dictionary *codec_dictionary_new(const uint8_t *bytes, size_t count)
@@ -65,9 +98,6 @@ struct codec_dictionary *codec_dictionary_new(const uint8_t *bytes, size_t count
     dictionary->count = count;
     LZ4_initStream(&dictionary->stream, sizeof(dictionary->stream));
     LZ4_loadDict(&dictionary->stream, (const char *)dictionary->bytes, (int)count);
-    LZ4_initStreamHC(&dictionary->high, sizeof(dictionary->high));
-    LZ4_resetStreamHC_fast(&dictionary->high, HIGH_LEVEL);
-    LZ4_loadDictHC(&dictionary->high, (const char *)dictionary->bytes, (int)count);
     return dictionary;
 }
 
@@ -90,12 +120,36 @@ static int compress_fast(struct codec *codec, const struct codec_dictionary *dic
                                       in_bytes, in_bytes - 1, 1);
 }
 
+/* The dictionary's table, made in the place of the one that was used longest ago. */
+static const LZ4_streamHC_t *high_table(struct high *high,
+                                        const struct codec_dictionary *dictionary)
+{
+    struct high_table *table = &high->tables[0];
+    for (unsigned i = 0; i < high->tables_count; i++) {
+        struct high_table *other = &high->tables[i];
+        if (other->dictionary == dictionary) {
+            other->used = ++high->uses;
+            return &other->stream;
+        }
+        if (other->dictionary == NULL || (table->dictionary != NULL && other->used < table->used))
+            table = other;
+    }
+    LZ4_initStreamHC(&table->stream, sizeof(table->stream));
+    LZ4_resetStreamHC_fast(&table->stream, HIGH_LEVEL);
+    LZ4_loadDictHC(&table->stream, (const char *)dictionary->bytes, (int)dictionary->count);
+    table->dictionary = dictionary;
+    table->used = ++high->uses;
+    return &table->stream;
+}
+
 static int compress_high(struct codec *codec, const struct codec_dictionary *dictionary,
                          const uint8_t *in, int in_bytes)
 {
-    LZ4_resetStreamHC_fast(codec->high, HIGH_LEVEL);
-    LZ4_attach_HC_dictionary(codec->high, dictionary != NULL ? &dictionary->high : NULL);
-    return LZ4_compress_HC_continue(codec->high, (const char *)in, (char *)codec->block, in_bytes,
+    struct high *high = codec->high;
+    LZ4_resetStreamHC_fast(&high->stream, HIGH_LEVEL);
+    LZ4_attach_HC_dictionary(&high->stream,
+                             dictionary != NULL ? high_table(high, dictionary) : NULL);
+    return LZ4_compress_HC_continue(&high->stream, (const char *)in, (char *)codec->block, in_bytes,
                                     in_bytes - 1);
 }
 

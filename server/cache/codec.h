@@ -30,20 +30,31 @@
 
 struct codec;
 struct codec_dictionary;
+/* LZ4HC's table for a dictionary takes 256 KiB and .2 ms to make. A codec for high blocks keeps
+ * those of the dictionaries it used last. */
+#define CODEC_TABLES_MAX 32u
 
 enum codec_level {
     CODEC_FAST, /* LZ4 level 1 */
     CODEC_HIGH, /* LZ4HC level 3: a quarter smaller for five times the time; more is not worth it */
 };
 
-/** codec_new() - @level: the highest it can be asked for. NULL where there is no memory. */
-struct codec *codec_new(enum codec_level level);
+/**
+ * codec_new() - NULL where there is no memory.
+ * @tables: dictionaries whose tables it keeps for high blocks, 1 to CODEC_TABLES_MAX; 0: a codec
+ *          for fast blocks only.
+ */
+struct codec *codec_new(unsigned tables);
 void codec_free(struct codec *codec);
 /** codec_bytes() - memory one codec holds. */
-size_t codec_bytes(enum codec_level level);
+size_t codec_bytes(unsigned tables);
+/** codec_table_bytes() - memory that each table adds. */
+size_t codec_table_bytes(void);
+/** codec_forget() - drop the tables; to be called when a dictionary it used was freed. */
+void codec_forget(struct codec *codec);
 
 /**
- * codec_dictionary_new() - make a dictionary ready for both levels.
+ * codec_dictionary_new() - a dictionary, ready for fast blocks.
  * @bytes: copied; at most CODEC_DICTIONARY_BYTES.
  *
  * Returns NULL where there is no memory.

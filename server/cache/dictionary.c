@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ZDICT_STATIC_LINKING_ONLY
 #include <zdict.h>
@@ -21,11 +22,16 @@
 #define TRAIN_MATCH_BYTES   8u    /* d */
 #define TRAIN_TABLE_LOG     17u   /* f */
 
+struct description {
+    char label[DICTIONARY_LABEL_BYTES];
+    uint32_t added_s;
+};
+
 struct dictionaries {
-    struct zbud_lock lock; /* changes of current and of the table */
-    _Atomic unsigned current;
+    struct zbud_lock lock; /* changes of the table, and descriptions */
     struct codec_dictionary *_Atomic table[DICTIONARIES_MAX];
     _Atomic unsigned uses[DICTIONARIES_MAX];
+    struct description descriptions[DICTIONARIES_MAX];
 };
 
 struct dictionaries *dictionaries_new(void)
@@ -46,11 +52,6 @@ void dictionaries_free(struct dictionaries *dictionaries)
     free(dictionaries);
 }
 
-unsigned dictionaries_current(const struct dictionaries *dictionaries)
-{
-    return atomic_load_explicit(&dictionaries->current, memory_order_relaxed);
-}
-
 const struct codec_dictionary *dictionaries_get(const struct dictionaries *dictionaries,
                                                 unsigned number)
 {
@@ -68,15 +69,6 @@ void dictionaries_use(struct dictionaries *dictionaries, unsigned number)
         atomic_fetch_add_explicit(&dictionaries->uses[number], 1, memory_order_relaxed);
 }
 
-unsigned dictionaries_use_current(struct dictionaries *dictionaries)
-{
-    lock_take(&dictionaries->lock);
-    unsigned number = dictionaries_current(dictionaries);
-    dictionaries_use(dictionaries, number);
-    lock_give(&dictionaries->lock);
-    return number;
-}
-
 void dictionaries_release(struct dictionaries *dictionaries, unsigned number)
 {
     if (number == 0)
@@ -91,17 +83,20 @@ unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned num
     return atomic_load_explicit(&dictionaries->uses[number], memory_order_acquire);
 }
 
-unsigned dictionaries_adopt(struct dictionaries *dictionaries, struct codec_dictionary *dictionary)
+unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictionary *dictionary,
+                          const char *label, uint32_t added_s)
 {
-    unsigned number = 0;
+    unsigned number = 1;
     lock_take(&dictionaries->lock);
-    for (unsigned i = 1; i < DICTIONARIES_MAX && number == 0; i++) {
-        if (atomic_load(&dictionaries->table[i]) == NULL)
-            number = i;
-    }
-    if (number != 0) {
+    while (number < DICTIONARIES_MAX && atomic_load(&dictionaries->table[number]) != NULL)
+        number++;
+    if (number == DICTIONARIES_MAX) {
+        number = 0;
+    } else {
+        struct description *description = &dictionaries->descriptions[number];
+        *description = (struct description){.added_s = added_s};
+        strncpy(description->label, label, sizeof(description->label) - 1);
         atomic_store_explicit(&dictionaries->table[number], dictionary, memory_order_release);
-        atomic_store_explicit(&dictionaries->current, number, memory_order_relaxed);
     }
     lock_give(&dictionaries->lock);
     return number;
@@ -113,9 +108,8 @@ unsigned dictionaries_tidy(struct dictionaries *dictionaries)
     lock_take(&dictionaries->lock);
     for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
         struct codec_dictionary *dictionary = atomic_load(&dictionaries->table[number]);
-        /* Uses are only made from other uses, or under the lock from the current one. */
-        if (dictionary == NULL || number == dictionaries_current(dictionaries) ||
-            dictionaries_uses(dictionaries, number) > 0)
+        /* Uses are only made from other uses: without any there will be none. */
+        if (dictionary == NULL || dictionaries_uses(dictionaries, number) > 0)
             continue;
         atomic_store(&dictionaries->table[number], NULL);
         codec_dictionary_free(dictionary);
@@ -131,6 +125,18 @@ unsigned dictionaries_count(const struct dictionaries *dictionaries)
     for (unsigned number = 1; number < DICTIONARIES_MAX; number++)
         count += atomic_load(&dictionaries->table[number]) != NULL;
     return count;
+}
+
+bool dictionaries_describe(struct dictionaries *dictionaries, unsigned number, char *label,
+                           uint32_t *added_s)
+{
+    assert(number < DICTIONARIES_MAX);
+    lock_take(&dictionaries->lock);
+    bool taken = atomic_load(&dictionaries->table[number]) != NULL;
+    memcpy(label, dictionaries->descriptions[number].label, DICTIONARY_LABEL_BYTES);
+    *added_s = dictionaries->descriptions[number].added_s;
+    lock_give(&dictionaries->lock);
+    return taken;
 }
 
 struct codec_dictionary *dictionary_train(const uint8_t *samples, const size_t *sample_bytes,

@@ -2,19 +2,19 @@
  * dictionary.h - the dictionaries records are compressed against: trained, numbered, kept while
  * named.
  *
- *   samples --train--> candidate --adopt--> current (number n)      new records name it
- *                                           older (still named by logs)  --> freed when nobody does
+ *   samples --train--> dictionary --add--> number n --> named by classes and by logs
+ *                                                   --> freed when nobody does
  *
  * A log's word carries the number of the dictionary that all its compressed records need; each such
- * log is a use, and so is each worker that compresses with a dictionary. A dictionary without uses
- * that is not the current one is freed by dictionaries_tidy(), and its number is given again.
+ * log is a use, and so is each struct classes that chooses it. A dictionary without uses is freed
+ * by dictionaries_tidy(), and its number is given again.
  *
  * Invariants:
  *   DICT-1  a number that a log names is in the table, with the very bytes the log was written
- *   with.
- *   DICT-2  uses = logs that name it + workers that hold it.
+ *           with.
+ *   DICT-2  uses = logs and classes that name it.
  *
- * Threads: any thread may use, release and look up; one thread at a time trains, adopts and tidies.
+ * Threads: any thread may use, release and look up; one thread at a time adds and tidies.
  * Source: the trainer is libzstd's (ZDICT, fastCover); LZ4 takes what it makes as plain bytes.
  */
 #ifndef SERVER_CACHE_DICTIONARY_H
@@ -26,7 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DICTIONARIES_MAX 16u /* numbers 1 to 15; 0 is no dictionary */
+#define DICTIONARIES_MAX       64u /* numbers 1 to 63; 0 is no dictionary */
+#define DICTIONARY_LABEL_BYTES 32u
 
 struct dictionaries;
 
@@ -34,29 +35,34 @@ struct dictionaries;
 struct dictionaries *dictionaries_new(void);
 void dictionaries_free(struct dictionaries *dictionaries);
 
-/** dictionaries_current() - the number new records are to be compressed with; 0 for none. */
-unsigned dictionaries_current(const struct dictionaries *dictionaries);
 /** dictionaries_get() - by number, which somebody must have a use of; NULL for 0. */
 const struct codec_dictionary *dictionaries_get(const struct dictionaries *dictionaries,
                                                 unsigned number);
-/** dictionaries_use() - one more use of a number that has one already, or is 0. */
+/** dictionaries_use() - one more use of a number that has one already, was just added, or is 0. */
 void dictionaries_use(struct dictionaries *dictionaries, unsigned number);
-/** dictionaries_use_current() - a use of the current one, whose number is returned. */
-unsigned dictionaries_use_current(struct dictionaries *dictionaries);
 void dictionaries_release(struct dictionaries *dictionaries, unsigned number);
-/** dictionaries_uses() - how many logs and workers name it. */
+/** dictionaries_uses() - how many logs and classes name it. */
 unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned number);
 
 /**
- * dictionaries_adopt() - @dictionary becomes the current one and belongs to the set.
+ * dictionaries_add() - @dictionary belongs to the set, with no use yet.
+ * @label:   what it was trained for, for people; cut to DICTIONARY_LABEL_BYTES - 1.
+ * @added_s: when.
  *
  * Returns its number, or 0 where all numbers are taken: nothing has changed.
  */
-unsigned dictionaries_adopt(struct dictionaries *dictionaries, struct codec_dictionary *dictionary);
+unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictionary *dictionary,
+                          const char *label, uint32_t added_s);
 /** dictionaries_tidy() - free what has no uses; how many were. */
 unsigned dictionaries_tidy(struct dictionaries *dictionaries);
-/** dictionaries_count() - alive ones, the current one included. */
+/** dictionaries_count() - alive ones. */
 unsigned dictionaries_count(const struct dictionaries *dictionaries);
+/**
+ * dictionaries_describe() - false where the number is free.
+ * @label: DICTIONARY_LABEL_BYTES.
+ */
+bool dictionaries_describe(struct dictionaries *dictionaries, unsigned number, char *label,
+                           uint32_t *added_s);
 
 /**
  * dictionary_train() - a dictionary from samples.

@@ -1,4 +1,5 @@
 /* The cache's background work: its limit, the crawlers, settling, and the dictionaries. */
+#include "server/cache/learn.h"
 #include "server/cache/prepare.h"
 #include "server/cache/shard_kind.h"
 
@@ -7,7 +8,7 @@
 #include <string.h>
 
 #define LIMIT_PAGES            16u
-/* Learning takes 1 to 3 MiB for a moment, which a full cache evicts items for. */
+/* Learning takes 1 to 6 MiB for a moment, which a full cache evicts items for. */
 #define LEARN_MEMORY_BYTES_MIN (24u << 20)
 #define LEARN_MEMORY_PART      128u /* of the limit, for samples */
 #define LEARN_ITEMS_MIN        500u
@@ -17,49 +18,56 @@
 #define LEARN_STORED_TIMES     4u
 #define LEARN_AGAIN_S          60u
 #define LEARN_AGAIN_S_MAX      3600u
-/* A new dictionary has to be better by 3 %: all that is stored is compressed again for it. */
-#define ADOPT_PCT              97u
 /* Longer samples teach less: ratio 2.049 with 1 KiB of each, 2.075 with 4 KiB. */
 #define SAMPLE_BYTES           4096u
-#define SAMPLES_MAX            8192u
+/* Twice as much brings the mix from 2.29 to 2.31, and takes twice the time. */
 #define SAMPLES_BYTES          (1u << 20)
-#define CHECK_PART             5u /* one in so many is not trained with, but judges */
-
-struct learning {
-    size_t samples_max; /* bytes of samples that are charged */
-    size_t used;
-    unsigned count;
-    size_t bytes[SAMPLES_MAX];
-    uint8_t samples[SAMPLES_BYTES];
-};
+/* All dictionaries together, and the tables for compressing at the high level. */
+#define DICTIONARIES_PART      64u
+#define TABLES_PART            256u
+#define TABLES_MIN             1u
+/* Open logs of one kind more, young and settled. */
+#define CLASS_PAGES            2u
 
 struct cache_keeper {
     struct prepare prepare;
+    unsigned tables;
     unsigned shard; /* where maintenance goes on */
     uint64_t random;
     uint32_t looked_s;
     uint32_t learned_s;
     uint32_t again_s; /* after learned_s */
     uint64_t learned_stored;
+    size_t charged_bytes; /* for classes and dictionaries */
     struct gathered gathered;
 };
 
-static size_t keeper_bytes(void)
+static unsigned tables_for(const struct cache *cache)
 {
-    return sizeof(struct cache_keeper) + codec_bytes(CODEC_HIGH);
+    size_t tables = cache->config.memory_bytes / TABLES_PART / codec_table_bytes();
+    if (tables > CLASSES_MAX)
+        return CLASSES_MAX;
+    return tables > TABLES_MIN ? (unsigned)tables : TABLES_MIN;
+}
+
+static size_t keeper_bytes(unsigned tables)
+{
+    return sizeof(struct cache_keeper) + codec_bytes(tables);
 }
 
 struct cache_keeper *cache_keeper_new(struct cache *cache)
 {
-    if (cache_charge(cache, keeper_bytes()) != CACHE_OK)
+    unsigned tables = tables_for(cache);
+    if (cache_charge(cache, keeper_bytes(tables)) != CACHE_OK)
         return NULL;
     struct cache_keeper *keeper = calloc(1, sizeof(*keeper));
     if (keeper == NULL) {
-        cache_uncharge(cache, keeper_bytes());
+        cache_uncharge(cache, keeper_bytes(tables));
         return NULL;
     }
+    keeper->tables = tables;
     keeper->prepare.cache = cache;
-    keeper->prepare.codec = codec_new(CODEC_HIGH);
+    keeper->prepare.codec = codec_new(tables);
     keeper->gathered.codec = keeper->prepare.codec;
     keeper->random = cache->config.seed;
     keeper->again_s = LEARN_AGAIN_S;
@@ -74,7 +82,7 @@ void cache_keeper_free(struct cache_keeper *keeper)
 {
     if (keeper == NULL)
         return;
-    cache_uncharge(keeper->prepare.cache, keeper_bytes());
+    cache_uncharge(keeper->prepare.cache, keeper_bytes(keeper->tables));
     codec_free(keeper->prepare.codec);
     free(keeper);
 }
@@ -111,8 +119,6 @@ static void settle_item(struct cache_keeper *keeper, struct shard *shard,
                         const struct gathered_item *item)
 {
     struct cache *cache = keeper->prepare.cache;
-    unsigned dictionary = keeper->gathered.dictionary;
-    unsigned kind = dictionary | KIND_SETTLED;
     const uint8_t *entry = keeper->gathered.bytes + item->entry_at;
     struct shard_put put = {
         .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
@@ -120,14 +126,15 @@ static void settle_item(struct cache_keeper *keeper, struct shard *shard,
     if (!cache_make_room(cache, 2, keeper->prepare.now_s) && zbud_arena_available(cache->arena) < 2)
         return;
     if (!item->copied) {
-        (void)!shard_settle(shard, item, NULL, kind);
+        unsigned number = classes_number(keeper->gathered.classes, 0);
+        (void)!shard_settle(shard, item, NULL, number | KIND_SETTLED);
         return;
     }
-    if (!prepare_put(&keeper->prepare, CODEC_HIGH, dictionary, entry, &put))
+    if (!prepare_put(&keeper->prepare, CODEC_HIGH, entry, &put))
         return;
-    put.kind = kind;
+    put.kind |= KIND_SETTLED;
     bool as_it_is = stays(item, &put);
-    if (!shard_settle(shard, item, as_it_is ? NULL : &put, kind) || as_it_is)
+    if (!shard_settle(shard, item, as_it_is ? NULL : &put, put.kind) || as_it_is)
         prepare_drop(&keeper->prepare, &put);
 }
 
@@ -157,8 +164,11 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
 {
     struct cache *cache = keeper->prepare.cache;
     uint64_t stored = 0, items = 0, raw_bytes = 0;
-    if (now_s == keeper->looked_s || !cache->config.compress ||
+    if (!cache->config.compress || !current_settled(&cache->current) ||
         limit_bytes(cache) < LEARN_MEMORY_BYTES_MIN)
+        return false;
+    /* Until there is a dictionary, whatever comes in is stored at a loss. */
+    if (now_s == keeper->looked_s && current_classes(&cache->current) != NULL)
         return false;
     keeper->looked_s = now_s;
     for (unsigned i = 0; i < cache->config.shards; i++) {
@@ -178,90 +188,93 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
     return true;
 }
 
-static void sample(struct cache_keeper *keeper, struct learning *learning)
+static void draw_samples(struct cache_keeper *keeper, struct samples *samples)
 {
     struct cache *cache = keeper->prepare.cache;
-    learning->used = 0;
-    learning->count = 0;
-    for (unsigned tries = 0; tries < 2 * SAMPLES_MAX && learning->count < SAMPLES_MAX &&
-                             learning->used + SAMPLE_BYTES <= learning->samples_max;
+    samples->used = 0;
+    samples->count = 0;
+    for (unsigned tries = 0; tries < 2 * SAMPLES_MAX && samples->count < SAMPLES_MAX &&
+                             samples->used + SAMPLE_BYTES <= samples->data_bytes;
          tries++) {
         struct shard *shard = cache->shards[draw(keeper) % cache->config.shards];
+        size_t key_bytes;
         size_t bytes = shard_sample(shard, draw(keeper), keeper->prepare.codec,
-                                    learning->samples + learning->used, SAMPLE_BYTES);
+                                    samples->data + samples->used, SAMPLE_BYTES, &key_bytes);
         if (bytes == 0)
             continue;
-        learning->bytes[learning->count++] = bytes;
-        learning->used += bytes;
+        samples->key_bytes[samples->count] = (uint8_t)key_bytes;
+        samples->bytes[samples->count++] = bytes;
+        samples->used += bytes;
     }
 }
 
-/* What the samples come to with a dictionary, from @first on. */
-static uint64_t judge(struct cache_keeper *keeper, const struct learning *learning, unsigned first,
-                      size_t at, const struct codec_dictionary *dictionary)
-{
-    uint64_t sum = 0;
-    for (unsigned i = first; i < learning->count; i++) {
-        const uint8_t *block;
-        size_t bytes = codec_compress(keeper->prepare.codec, CODEC_FAST, dictionary,
-                                      learning->samples + at, learning->bytes[i], &block);
-        sum += bytes > 0 ? bytes : learning->bytes[i];
-        at += learning->bytes[i];
-    }
-    return sum;
-}
-
-/* Trains with most of the samples, judges by the others; the better dictionary is or stays
- * current. */
-static bool learn_from(struct cache_keeper *keeper, const struct learning *learning)
+/* What classes and dictionaries take now; dictionaries without use are freed first. */
+static void tidy(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
-    unsigned trained = learning->count - learning->count / CHECK_PART;
-    size_t trained_bytes = 0;
-    for (unsigned i = 0; i < trained; i++)
-        trained_bytes += learning->bytes[i];
-    struct codec_dictionary *candidate =
-        dictionary_train(learning->samples, learning->bytes, trained);
-    if (candidate == NULL)
-        return false;
-    const struct codec_dictionary *current =
-        dictionaries_get(cache->dictionaries, dictionaries_current(cache->dictionaries));
-    uint64_t now_bytes = judge(keeper, learning, trained, trained_bytes, current);
-    uint64_t then_bytes = judge(keeper, learning, trained, trained_bytes, candidate);
-    if (then_bytes * 100 > now_bytes * ADOPT_PCT ||
-        cache_charge(cache, codec_dictionary_bytes()) != CACHE_OK) {
-        codec_dictionary_free(candidate);
-        return false;
+    current_tidy(&cache->current);
+    if (dictionaries_tidy(cache->dictionaries) > 0)
+        codec_forget(keeper->prepare.codec);
+    unsigned classes = current_classes(&cache->current) != NULL;
+    classes += !current_settled(&cache->current);
+    size_t bytes = classes * classes_bytes() +
+                   dictionaries_count(cache->dictionaries) * codec_dictionary_bytes();
+    if (bytes < keeper->charged_bytes) {
+        cache_uncharge(cache, keeper->charged_bytes - bytes);
+        keeper->charged_bytes = bytes;
     }
-    if (dictionaries_adopt(cache->dictionaries, candidate) == 0) {
-        cache_uncharge(cache, codec_dictionary_bytes());
-        codec_dictionary_free(candidate);
+}
+
+static size_t least(size_t one, size_t other)
+{
+    return one < other ? one : other;
+}
+
+static bool learn_from(struct cache_keeper *keeper, struct samples *samples, unsigned classes_max)
+{
+    struct cache *cache = keeper->prepare.cache;
+    draw_samples(keeper, samples);
+    if (samples->count == 0)
         return false;
-    }
-    atomic_fetch_add_explicit(&cache->trained, 1, memory_order_relaxed);
+    struct learn_task task = {
+        .dictionaries = cache->dictionaries,
+        .current = current_classes(&cache->current),
+        .codec = keeper->prepare.codec,
+        .samples = samples,
+        .limit_bytes = limit_bytes(cache),
+        .price_bytes =
+            codec_dictionary_bytes() + CLASS_PAGES * cache->config.shards * ZBUD_PAGE_BYTES,
+        .classes_max = classes_max,
+        .now_s = keeper->prepare.now_s,
+    };
+    struct classes *classes = learn(&task);
+    if (classes == NULL)
+        return false;
+    current_publish(&cache->current, classes);
+    atomic_fetch_add_explicit(&cache->learned, 1, memory_order_relaxed);
     return true;
 }
 
-static void learn(struct cache_keeper *keeper)
+/* What learning makes is charged before with what it takes for a moment, and kept charged. */
+static void learn_now(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
-    size_t samples_max = limit_bytes(cache) / LEARN_MEMORY_PART;
-    if (samples_max > SAMPLES_BYTES)
-        samples_max = SAMPLES_BYTES;
-    /* Of the samples' room only what is charged is ever touched. */
-    size_t bytes = offsetof(struct learning, samples) + samples_max + dictionary_train_bytes() +
-                   codec_dictionary_bytes();
+    size_t limit = limit_bytes(cache);
+    size_t data_bytes = least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES);
+    unsigned classes_max =
+        (unsigned)least(limit / DICTIONARIES_PART / codec_dictionary_bytes(), CLASSES_MAX);
+    size_t bytes = sizeof(struct samples) + data_bytes + learn_bytes(data_bytes, classes_max);
     bool better = false;
     if (cache_charge(cache, bytes) != CACHE_OK)
         return;
-    struct learning *learning = malloc(sizeof(*learning));
-    if (learning != NULL) {
-        learning->samples_max = samples_max;
-        sample(keeper, learning);
-        better = learn_from(keeper, learning);
-        free(learning);
+    keeper->charged_bytes += bytes;
+    struct samples *samples = malloc(sizeof(*samples) + data_bytes);
+    if (samples != NULL) {
+        samples->data_bytes = data_bytes;
+        better = learn_from(keeper, samples, classes_max);
+        free(samples);
     }
-    cache_uncharge(cache, bytes);
+    tidy(keeper);
     keeper->again_s = better ? LEARN_AGAIN_S : 2 * keeper->again_s;
     if (keeper->again_s > LEARN_AGAIN_S_MAX)
         keeper->again_s = LEARN_AGAIN_S_MAX;
@@ -278,10 +291,10 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
     if (keep_limit(cache, now_s))
         return true;
     if (learn_due(keeper, now_s))
-        learn(keeper);
-    unsigned freed = dictionaries_tidy(cache->dictionaries);
-    cache_uncharge(cache, freed * codec_dictionary_bytes());
-    keeper->gathered.dictionary = dictionaries_current(cache->dictionaries);
+        learn_now(keeper);
+    tidy(keeper);
+    keeper->prepare.classes = current_classes(&cache->current);
+    keeper->gathered.classes = keeper->prepare.classes;
     bool done = shard_crawl(shard, now_s, cache->config.compress ? &keeper->gathered : NULL);
     if (cache->config.compress)
         settle(keeper, shard);

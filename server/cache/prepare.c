@@ -36,12 +36,13 @@ static bool prepare_large(struct prepare *prepare, const uint8_t *entry, const u
     return true;
 }
 
-bool prepare_put(struct prepare *prepare, enum codec_level level, unsigned dictionary,
-                 const uint8_t *entry, struct shard_put *put)
+bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
+                 struct shard_put *put)
 {
     size_t entry_bytes = put->key_bytes + put->value_bytes;
     const uint8_t *block = NULL;
     size_t block_bytes = 0;
+    unsigned dictionary = classes_choose(prepare->classes, entry, put->key_bytes, entry_bytes);
     put->kind = dictionary;
     if (prepare->cache->config.compress && entry_bytes <= CODEC_BLOCK_BYTES)
         block_bytes = codec_compress(prepare->codec, level,

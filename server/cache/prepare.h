@@ -13,22 +13,21 @@
 struct prepare {
     struct cache *cache;
     struct codec *codec;
+    const struct classes *classes; /* to compress by; the owner holds them. NULL: no dictionary */
     uint32_t now_s;
     struct large_writer large;
 };
 
 /**
  * prepare_put() - compress an entry.
- * @dictionary: number of the one to use; the caller holds a use of it.
- * @entry:      key and value, put->key_bytes and put->value_bytes long.
- * @put:        payload, tag, kind and pages are set; they borrow from @prepare and @entry until
- *              the next
- *              call. The pages are the caller's until a shard has taken them: prepare_drop().
+ * @entry: key and value, put->key_bytes and put->value_bytes long.
+ * @put:   payload, tag, kind and pages are set; they borrow from @prepare and @entry until the
+ *         next call. The pages are the caller's until a shard has taken them: prepare_drop().
  *
  * Returns false where a large entry finds no pages.
  */
-bool prepare_put(struct prepare *prepare, enum codec_level level, unsigned dictionary,
-                 const uint8_t *entry, struct shard_put *put) __attribute__((warn_unused_result));
+bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
+                 struct shard_put *put) __attribute__((warn_unused_result));
 /** prepare_drop() - give back the pages of a put that no shard took. */
 void prepare_drop(struct prepare *prepare, const struct shard_put *put);
 

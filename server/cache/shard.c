@@ -118,6 +118,11 @@ uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log)
     return word_base(zbud_log_word(shard->pool, log));
 }
 
+unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log)
+{
+    return word_kind(zbud_log_word(shard->pool, log));
+}
+
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
 {
     unsigned live = 0, tag;
@@ -137,18 +142,20 @@ uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, ui
 }
 
 /* What a record adds to the sums of SHARD-2, or takes from them. */
-static void count_record(struct shard *shard, const struct record *record, size_t record_bytes,
-                         bool added)
+static void count_record(struct shard *shard, unsigned kind, const struct record *record,
+                         size_t record_bytes, bool added)
 {
     uint64_t sign = added ? 1 : (uint64_t)-1;
-    shard->raw_bytes += sign * (record->key_bytes + record->value_bytes);
-    shard->stored_bytes += sign * record_bytes;
+    struct shard_dictionary *sums = &shard->dictionary_sums[kind_dictionary(kind)];
+    sums->items += sign;
+    sums->raw_bytes += sign * (record->key_bytes + record->value_bytes);
+    sums->stored_bytes += sign * record_bytes;
     if (record->expiry_s != CACHE_NEVER)
         shard->expiring += sign;
     if (record->tag & RECORD_TAG_LARGE) {
         size_t pages = large_pages(record);
         shard->large_pages += sign * pages;
-        shard->stored_bytes += sign * pages * ZBUD_PAGE_BYTES;
+        sums->stored_bytes += sign * pages * ZBUD_PAGE_BYTES;
     }
 }
 
@@ -197,7 +204,7 @@ static bool append_parts(struct shard *shard, unsigned kind, struct record *reco
         memcpy(out + header_bytes + record->payload_bytes, payload2, payload2_bytes);
     record->payload = out + header_bytes;
     record->payload_bytes += payload2_bytes;
-    count_record(shard, record, bytes, true);
+    count_record(shard, kind, record, bytes, true);
     if (shard_oldest(shard) == UINT64_MAX)
         shard_note_oldest(shard);
     return true;
@@ -239,10 +246,10 @@ static bool kill_bytes(struct shard *shard, struct index_place place, const stru
     void *data = zbud_log_record(shard->pool, place.log, place.number, &bytes, &tag);
     assert(data != NULL);
     (void)data;
-    count_record(shard, record, bytes, false);
+    unsigned kind = shard_log_kind(shard, place.log);
+    count_record(shard, kind, record, bytes, false);
     if (with_chain && record->first_page != ZBUD_PAGE_NONE)
         zbud_arena_give_chain(shard->arena, record->first_page);
-    unsigned kind = word_kind(zbud_log_word(shard->pool, place.log));
     if (!zbud_log_kill(shard->pool, place.log, place.number))
         return false;
     dictionaries_release(shard->dictionaries, kind_dictionary(kind));
@@ -251,7 +258,7 @@ static bool kill_bytes(struct shard *shard, struct index_place place, const stru
 
 void shard_free_log(struct shard *shard, struct zbud_handle log)
 {
-    unsigned kind = word_kind(zbud_log_word(shard->pool, log));
+    unsigned kind = shard_log_kind(shard, log);
     zbud_free(shard->pool, log);
     dictionaries_release(shard->dictionaries, kind_dictionary(kind));
 }

@@ -23,6 +23,7 @@
 #define SERVER_CACHE_SHARD_H
 
 #include "server/cache/cache.h"
+#include "server/cache/classes.h"
 #include "server/cache/codec.h"
 #include "server/cache/dictionary.h"
 #include "server/cache/histogram.h"
@@ -67,7 +68,7 @@ struct gathered_item {
 
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
-    unsigned dictionary; /* that they are to be settled with */
+    const struct classes *classes; /* that they are to be settled by */
     unsigned count;
     size_t bytes_used;
     struct gathered_item items[GATHERED_ITEMS_MAX];
@@ -127,13 +128,23 @@ bool shard_settle(struct shard *shard, const struct gathered_item *item,
 
 /**
  * shard_sample() - one item drawn at random, its first bytes to @out.
+ * @key_bytes: set to its key's length.
  *
  * Returns how many bytes, at most @out_bytes; 0 where the draw met no item.
  */
 size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
-                    size_t out_bytes);
+                    size_t out_bytes, size_t *key_bytes);
 /** shard_stored() - items ever stored; of them live, and their raw bytes. */
 uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes);
+
+/* What a shard's records with one dictionary come to. */
+struct shard_dictionary {
+    uint64_t items;
+    uint64_t raw_bytes;
+    uint64_t stored_bytes;
+};
+/** shard_dictionaries() - add this shard's to @sums, by number. */
+void shard_dictionaries(struct shard *shard, struct shard_dictionary sums[DICTIONARIES_MAX]);
 
 /** shard_figures() - add this shard's to @figures, and its reclaim times to @reclaim_ns. */
 void shard_figures(struct shard *shard, struct cache_figures *figures,

@@ -34,12 +34,25 @@ void shard_figures(struct shard *shard, struct cache_figures *figures, struct hi
     figures->live_bytes += pool.live_bytes;
     figures->dead_bytes += pool.dead_bytes;
     figures->items += index_items(shard->index);
-    figures->raw_bytes += shard->raw_bytes;
-    figures->stored_bytes += shard->stored_bytes;
+    for (unsigned number = 0; number < DICTIONARIES_MAX; number++) {
+        figures->raw_bytes += shard->dictionary_sums[number].raw_bytes;
+        figures->stored_bytes += shard->dictionary_sums[number].stored_bytes;
+    }
     figures->index_bytes += index_pages(shard->index) * ZBUD_PAGE_BYTES;
     figures->squeezed += pool.logs_squeezed - shard->counters.pool_squeezed_start;
     add_counters(figures, &shard->counters);
     histogram_merge(reclaim_ns, &shard->reclaim_ns);
+    lock_give(&shard->lock);
+}
+
+void shard_dictionaries(struct shard *shard, struct shard_dictionary sums[DICTIONARIES_MAX])
+{
+    lock_take(&shard->lock);
+    for (unsigned number = 0; number < DICTIONARIES_MAX; number++) {
+        sums[number].items += shard->dictionary_sums[number].items;
+        sums[number].raw_bytes += shard->dictionary_sums[number].raw_bytes;
+        sums[number].stored_bytes += shard->dictionary_sums[number].stored_bytes;
+    }
     lock_give(&shard->lock);
 }
 
@@ -57,8 +70,7 @@ void shard_figures_reset(struct shard *shard)
 struct sums {
     struct shard *shard;
     uint64_t slots;
-    uint64_t raw_bytes;
-    uint64_t stored_bytes;
+    struct shard_dictionary dictionary_sums[DICTIONARIES_MAX];
     uint64_t large_pages;
     uint64_t expiring;
 };
@@ -77,11 +89,13 @@ static void check_slot(void *context, const uint64_t *slot)
     assert(shard_slot_of(shard, &found, &hash) == slot);
     assert(found.record.sequence <= shard->sequence);
     sums->slots++;
-    sums->raw_bytes += found.record.key_bytes + found.record.value_bytes;
-    sums->stored_bytes += found.bytes_count;
+    struct shard_dictionary *with = &sums->dictionary_sums[kind_dictionary(found.kind)];
+    with->items++;
+    with->raw_bytes += found.record.key_bytes + found.record.value_bytes;
+    with->stored_bytes += found.bytes_count;
     if (found.record.tag & RECORD_TAG_LARGE) {
         sums->large_pages += large_pages(&found.record);
-        sums->stored_bytes += large_pages(&found.record) * ZBUD_PAGE_BYTES;
+        with->stored_bytes += large_pages(&found.record) * ZBUD_PAGE_BYTES;
     }
     sums->expiring += found.record.expiry_s != CACHE_NEVER;
 }
@@ -97,8 +111,8 @@ void shard_check(struct shard *shard)
     assert(sums.slots == index_items(shard->index));
     if (index_lost(shard->index) == 0) {
         assert(sums.slots == pool.records);
-        assert(sums.raw_bytes == shard->raw_bytes);
-        assert(sums.stored_bytes == shard->stored_bytes);
+        assert(memcmp(sums.dictionary_sums, shard->dictionary_sums, sizeof(sums.dictionary_sums)) ==
+               0);
         assert(sums.large_pages == shard->large_pages);
         assert(sums.expiring == shard->expiring);
     }

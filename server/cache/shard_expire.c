@@ -82,18 +82,25 @@ static void gather_record(struct gathered *gathered, struct shard *shard, struct
     gathered->items[gathered->count++] = item;
 }
 
-/* Open logs and young ones are left alone: what is overwritten soon is overwritten there. */
+/* Open logs and young ones are left alone: what is overwritten soon is overwritten there. A log
+ * that is open for a dictionary nothing is compressed with any more is closed first. */
 static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
     ZB_REQUIRES(shard->lock)
 {
     unsigned records = zbud_log_records(shard->pool, log);
-    if (zbud_log_is_open(shard->pool, log) || shard_log_base(shard, log) > shard->old_sequence)
+    if (shard_log_base(shard, log) > shard->old_sequence)
         return;
+    if (zbud_log_is_open(shard->pool, log)) {
+        if (classes_name(gathered->classes, kind_dictionary(shard_log_kind(shard, log))) ||
+            zbud_log_close(shard->pool, log))
+            return;
+    }
     for (unsigned number = 0; number < records; number++) {
         struct shard_found found;
         if (!shard_record(shard, (struct index_place){log, number}, &found))
             continue;
-        if (found.kind == (gathered->dictionary | KIND_SETTLED))
+        if ((found.kind & KIND_SETTLED) &&
+            classes_name(gathered->classes, kind_dictionary(found.kind)))
             return;
         gather_record(gathered, shard, &found);
     }
@@ -113,7 +120,7 @@ static void crawl_log(void *owner, struct zbud_handle log)
 static bool settle_due(const struct shard *shard, const struct gathered *gathered)
 {
     return gathered != NULL && (shard->settled_sequence != shard->old_sequence ||
-                                shard->settled_dictionary != gathered->dictionary);
+                                shard->settled_generation != classes_generation(gathered->classes));
 }
 
 static void pass_time(struct shard *shard, uint32_t now_s)
@@ -132,11 +139,11 @@ static void round_done(struct shard *shard, const struct gathered *gathered)
         shard->sweeps_due--;
     if (!shard->round_incomplete) {
         shard->settled_sequence = shard->round_sequence;
-        shard->settled_dictionary = shard->round_dictionary;
+        shard->settled_generation = shard->round_generation;
     }
     shard->round_incomplete = false;
     shard->round_sequence = shard->old_sequence;
-    shard->round_dictionary = gathered != NULL ? gathered->dictionary : 0;
+    shard->round_generation = gathered != NULL ? classes_generation(gathered->classes) : 0;
 }
 
 /* Page by page, as what one page gives to be settled is enough work for a step. */
@@ -198,7 +205,7 @@ bool shard_settle(struct shard *shard, const struct gathered_item *item,
 }
 
 size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
-                    size_t out_bytes)
+                    size_t out_bytes, size_t *key_bytes)
 {
     struct shard_found found;
     size_t bytes = 0;
@@ -212,6 +219,7 @@ size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, u
             !shard_read_entry(shard, &found, codec, entry))
             bytes = 0;
         bytes = bytes < out_bytes ? bytes : out_bytes;
+        *key_bytes = found.record.key_bytes;
         memcpy(out, entry, bytes);
     }
     lock_give(&shard->lock);
@@ -223,7 +231,9 @@ uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes)
     lock_take(&shard->lock);
     uint64_t stored = shard->sequence;
     *items = index_items(shard->index);
-    *raw_bytes = shard->raw_bytes;
+    *raw_bytes = 0;
+    for (unsigned number = 0; number < DICTIONARIES_MAX; number++)
+        *raw_bytes += shard->dictionary_sums[number].raw_bytes;
     lock_give(&shard->lock);
     return stored;
 }

@@ -45,8 +45,7 @@ struct shard {
     uint32_t flush_at_s;     /* a flush to come; 0 for none */
     unsigned sweeps_due;     /* rounds of the crawler until flushed items are surely gone */
     _Atomic uint64_t oldest; /* written under the lock, read without */
-    uint64_t raw_bytes;
-    uint64_t stored_bytes;
+    struct shard_dictionary dictionary_sums[DICTIONARIES_MAX]; /* by number, 0 for none */
     uint64_t large_pages;
     uint64_t expiring; /* live items with an expiry */
     /* What was stored up to old_sequence has had SETTLE_AGE_S to be overwritten. */
@@ -55,9 +54,9 @@ struct shard {
     uint32_t mark_s;
     /* What the last full round of settling started from: nothing is due while both still hold. */
     uint64_t settled_sequence;
-    unsigned settled_dictionary;
+    unsigned settled_generation; /* of classes */
     uint64_t round_sequence;
-    unsigned round_dictionary;
+    unsigned round_generation;
     bool round_incomplete; /* something had to be left for the next */
     struct shard_counters counters;
     struct histogram reclaim_ns;
@@ -79,6 +78,8 @@ bool shard_record(struct shard *shard, struct index_place place, struct shard_fo
     ZB_REQUIRES(shard->lock);
 /** shard_log_base() - the sequence of a log's first record. */
 uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log);
+/** shard_log_kind() - what all of a log's records have in common (shard_kind.h). */
+unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log);
 /** shard_live_records() - how many of a log's numbers are not dead. */
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log);
 /** shard_slot_of() - a record's slot by way of its key, and its hash; NULL where it has none. */

@@ -10,7 +10,7 @@
 /* clang-format on */
 
 #include "server/cache/cache.h"
-#include "server/cache/dictionary.h"
+#include "server/cache/current.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,12 +182,12 @@ static void test_change_of_schema(void **state)
     store_all(rig, 0);
     maintain(rig, 1);
     cache_figures(rig->cache, &figures);
-    assert_int_equal(figures.dictionaries_trained, 1);
+    assert_int_equal(figures.classes_learned, 1);
     cache_flush_all(rig->cache, rig->now_s, rig->now_s);
     store_all(rig, 1);
     maintain(rig, 61);
     cache_figures(rig->cache, &figures);
-    assert_int_equal(figures.dictionaries_trained, 2);
+    assert_int_equal(figures.classes_learned, 2);
     expect_all(rig, 1);
     /* Stores close open logs and make the worker let go of the old one. */
     for (unsigned rounds = 0; rounds < 4 && figures.dictionaries > 1; rounds++) {
@@ -199,17 +199,17 @@ static void test_change_of_schema(void **state)
     expect_all(rig, 1);
 }
 
-/* No better dictionary: the current one stays, however often it is looked at. */
+/* What serves well stays, however often it is looked at. */
 static void test_no_needless_change(void **state)
 {
     struct rig *rig = *state;
     struct cache_figures figures;
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         store_all(rig, 0);
         maintain(rig, 61);
     }
     cache_figures(rig->cache, &figures);
-    assert_in_range(figures.dictionaries_trained, 1, 2);
+    assert_in_range(figures.classes_learned, 1, 3);
     expect_all(rig, 0);
 }
 
@@ -246,26 +246,112 @@ static void test_table_of_dictionaries(void **state)
 {
     (void)state;
     struct dictionaries *dictionaries = dictionaries_new();
+    char label[DICTIONARY_LABEL_BYTES];
+    uint32_t added_s;
     uint8_t bytes[100] = {1};
-    assert_int_equal(dictionaries_use_current(dictionaries), 0);
     assert_null(dictionaries_get(dictionaries, 0));
     for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
-        assert_int_equal(
-            dictionaries_adopt(dictionaries, codec_dictionary_new(bytes, sizeof(bytes))), number);
-        assert_int_equal(dictionaries_use_current(dictionaries), number);
+        struct codec_dictionary *dictionary = codec_dictionary_new(bytes, sizeof(bytes));
+        assert_int_equal(dictionaries_add(dictionaries, dictionary, "a:", number), number);
+        assert_ptr_equal(dictionaries_get(dictionaries, number), dictionary);
+        dictionaries_use(dictionaries, number);
     }
     struct codec_dictionary *one_more = codec_dictionary_new(bytes, sizeof(bytes));
-    assert_int_equal(dictionaries_adopt(dictionaries, one_more), 0);
+    assert_int_equal(dictionaries_add(dictionaries, one_more, "", 0), 0);
     assert_int_equal(dictionaries_tidy(dictionaries), 0);
     dictionaries_use(dictionaries, 3);
     dictionaries_release(dictionaries, 3);
     dictionaries_release(dictionaries, 5);
     assert_int_equal(dictionaries_uses(dictionaries, 3), 1);
     assert_int_equal(dictionaries_tidy(dictionaries), 1);
-    assert_int_equal(dictionaries_adopt(dictionaries, one_more), 5);
-    dictionaries_release(dictionaries, DICTIONARIES_MAX - 1);
-    assert_int_equal(dictionaries_tidy(dictionaries), 1); /* 5 is current, though without use */
-    assert_int_equal(dictionaries_count(dictionaries), DICTIONARIES_MAX - 2);
+    assert_false(dictionaries_describe(dictionaries, 5, label, &added_s));
+    assert_int_equal(dictionaries_add(dictionaries, one_more,
+                                      "a label that is longer than any that is kept", 77),
+                     5);
+    assert_true(dictionaries_describe(dictionaries, 5, label, &added_s));
+    assert_string_equal(label, "a label that is longer than any");
+    assert_int_equal(added_s, 77);
+    assert_int_equal(dictionaries_count(dictionaries), DICTIONARIES_MAX - 1);
+    dictionaries_free(dictionaries);
+}
+
+/* Readers keep what they hold; the next ones get what is current. */
+static void test_current_classes(void **state)
+{
+    (void)state;
+    struct dictionaries *dictionaries = dictionaries_new();
+    struct current current;
+    struct current_reader one, other;
+    uint8_t bytes[100] = {1};
+    current_init(&current);
+    current_join(&current, &one);
+    current_join(&current, &other);
+    assert_null(current_hold(&current, &one));
+    current_release(&one);
+    for (unsigned number = 1; number <= 3; number++) {
+        assert_int_equal(dictionaries_add(dictionaries, codec_dictionary_new(bytes, 100), "", 0),
+                         number);
+        current_publish(&current, classes_new(dictionaries, &number, 1, NULL, 0, number));
+        const struct classes *held = current_hold(&current, &one);
+        assert_true(classes_name(held, number) && current_has(&current, number));
+        assert_int_equal(classes_generation(held), number);
+        current_tidy(&current);
+        assert_int_equal(current_settled(&current), true);
+        current_release(&one);
+    }
+    const struct classes *held = current_hold(&current, &other);
+    current_publish(&current, NULL);
+    current_tidy(&current);
+    assert_false(current_settled(&current));
+    assert_int_equal(classes_number(held, 0), 3); /* still there */
+    assert_int_equal(dictionaries_uses(dictionaries, 3), 1);
+    current_release(&other);
+    current_leave(&current, &other);
+    current_tidy(&current);
+    assert_true(current_settled(&current));
+    assert_int_equal(dictionaries_tidy(dictionaries), 3);
+    current_leave(&current, &one);
+    current_fini(&current);
+    dictionaries_free(dictionaries);
+}
+
+static uint32_t feature_of(const char *entry, size_t key_bytes, unsigned at)
+{
+    uint32_t features[CLASSES_FEATURES_MAX];
+    unsigned count = classes_features((const uint8_t *)entry, key_bytes, strlen(entry), features);
+    assert_in_range(count, at + 1, CLASSES_FEATURES_MAX);
+    return features[at];
+}
+
+/* Features are prefixes of the key, its second word, and how the value begins; the surest that is
+ * known decides. */
+static void test_choice_by_features(void **state)
+{
+    (void)state;
+    struct dictionaries *dictionaries = dictionaries_new();
+    const unsigned numbers[2] = {1, 2};
+    struct classes_vote votes[40];
+    uint8_t bytes[100] = {1};
+    assert_int_equal(dictionaries_add(dictionaries, codec_dictionary_new(bytes, 100), "", 0), 1);
+    assert_int_equal(dictionaries_add(dictionaries, codec_dictionary_new(bytes, 100), "", 0), 2);
+    for (unsigned i = 0; i < 10; i++) {
+        votes[i] = (struct classes_vote){feature_of("a:user:1", 8, 1), 1};      /* "a:user:" */
+        votes[10 + i] = (struct classes_vote){feature_of("a:user:1", 8, 2), 1}; /* "user:" */
+        votes[20 + i] = (struct classes_vote){feature_of("a:user:1", 8, 0), i % 2};
+        votes[30 + i] = (struct classes_vote){feature_of("k{\"id\"", 1, 0), i == 0 ? 0 : 1};
+    }
+    struct classes *classes = classes_new(dictionaries, numbers, 2, votes, 40, 1);
+#define CHOICE(entry, key_bytes) \
+    classes_choose(classes, (const uint8_t *)(entry), key_bytes, strlen(entry))
+    assert_int_equal(CHOICE("a:user:77x", 9), 2);
+    assert_int_equal(CHOICE("other:user:77x", 13), 2);
+    assert_int_equal(CHOICE("x{\"id\":7}", 1), 2);
+    assert_int_equal(CHOICE("x{\"no\":7}", 1), 1);
+    assert_int_equal(CHOICE("a", 1), 1);
+    assert_int_equal(CHOICE(":::::", 5), 1);
+    assert_int_equal(classes_choose(NULL, (const uint8_t *)"a", 1, 1), 0);
+    classes_free(classes);
+    assert_int_equal(dictionaries_tidy(dictionaries), 2);
     dictionaries_free(dictionaries);
 }
 
@@ -286,6 +372,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
         cmocka_unit_test(test_table_of_dictionaries),
+        cmocka_unit_test(test_current_classes),
+        cmocka_unit_test(test_choice_by_features),
         cmocka_unit_test(test_nothing_to_learn),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));

@@ -117,7 +117,7 @@ static void test_hostile_bytes(void **state)
 static void test_codec(void **state)
 {
     (void)state;
-    struct codec *codec = codec_new(CODEC_HIGH);
+    struct codec *codec = codec_new(1);
     uint8_t *in = malloc(CODEC_BLOCK_BYTES), *out = malloc(CODEC_BLOCK_BYTES);
     const uint8_t *block;
     for (size_t bytes = 1; bytes <= CODEC_BLOCK_BYTES; bytes += 1 + bytes / 3) {
@@ -187,7 +187,7 @@ static void test_large(void **state)
 {
     (void)state;
     struct zbud_arena *arena = zbud_arena_new(4u << 20, 4u << 20);
-    struct codec *codec = codec_new(CODEC_HIGH);
+    struct codec *codec = codec_new(1);
     for (size_t bytes = 4000; bytes < 3000000; bytes += bytes / 3 + 977) {
         large_round(arena, codec, bytes, false);
         large_round(arena, codec, bytes, true);
@@ -203,7 +203,7 @@ static void test_large_without_pages(void **state)
 {
     (void)state;
     struct zbud_arena *arena = zbud_arena_new(1u << 20, 1u << 20);
-    struct codec *codec = codec_new(CODEC_HIGH);
+    struct codec *codec = codec_new(1);
     static struct large_writer writer;
     uint8_t *entry = malloc(2u << 20);
     struct zbud_arena_figures figures;
@@ -222,7 +222,7 @@ static void test_large_without_pages(void **state)
 static void test_large_damaged(void **state)
 {
     (void)state;
-    struct codec *codec = codec_new(CODEC_HIGH);
+    struct codec *codec = codec_new(1);
     uint8_t payload[300], in[1000], *out = malloc(1000);
     const uint8_t *block;
     for (size_t i = 0; i < sizeof(in); i++)

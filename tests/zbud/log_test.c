@@ -333,8 +333,8 @@ static void appends_where_it_fits_tightest(void **state)
     assert_int_equal(figures_of(rig).pages_buddied, 4);
 }
 
-/* Records of two kinds never share a log, and a kind that comes again finds its log open, unless more
- * kinds than slots share its slots. */
+/* Records of two kinds never share a log, and a kind that comes again finds its log open, unless
+ * more kinds than slots share its slots. */
 static void kinds_have_logs_of_their_own(void **state)
 {
     struct rig *rig = *state;

@@ -1,0 +1,228 @@
+#include "server/cache/classes.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A key's words are looked for in so much of it, up to so many delimiters. */
+#define KEY_BYTES_MAX    64u
+#define DELIMITERS_MAX   3u
+#define VALUE_BYTES      4u
+/* A feature counts when so many samples had it, and more where the table would be too full. */
+#define VOTES_MIN        4u
+#define TABLE_LOG        11u
+#define TABLE_SLOTS      (1u << TABLE_LOG)
+#define TABLE_SLOTS_USED (TABLE_SLOTS / 2)
+/* FNV-1a (Fowler, Noll, Vo), of a few bytes at a time. */
+#define HASH_START       2166136261u
+#define HASH_PRIME       16777619u
+
+struct slot {
+    uint32_t feature; /* 0: free */
+    uint8_t label;
+    uint8_t sureness;
+};
+
+struct classes {
+    struct dictionaries *dictionaries;
+    unsigned generation;
+    unsigned labels_count;
+    unsigned numbers[CLASSES_MAX];
+    struct slot table[TABLE_SLOTS];
+};
+
+static bool is_delimiter(uint8_t byte)
+{
+    switch (byte) {
+    case ':':
+    case '/':
+    case '|':
+    case '.':
+    case '_':
+    case '-':
+    case '#':
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Sorts of features are told apart by @salt; the multiplier moves what differs to the high bits. */
+static uint32_t feature(uint32_t hash, uint32_t salt)
+{
+    uint32_t mixed = (hash ^ salt << 24) * 0x9e3779b1u;
+    return mixed != 0 ? mixed : 1;
+}
+
+unsigned classes_features(const uint8_t *entry, size_t key_bytes, size_t entry_bytes,
+                          uint32_t features[CLASSES_FEATURES_MAX])
+{
+    uint32_t prefix = HASH_START, word = HASH_START;
+    unsigned count = 0, delimiters = 0;
+    size_t bytes = key_bytes < KEY_BYTES_MAX ? key_bytes : KEY_BYTES_MAX;
+    for (size_t i = 0; i < bytes && delimiters < DELIMITERS_MAX; i++) {
+        prefix = (prefix ^ entry[i]) * HASH_PRIME;
+        word = (word ^ entry[i]) * HASH_PRIME;
+        if (!is_delimiter(entry[i]))
+            continue;
+        delimiters++;
+        features[count++] = feature(prefix, delimiters);
+        if (delimiters == 2)
+            features[count++] = feature(word, DELIMITERS_MAX + 1);
+        word = HASH_START;
+    }
+    if (entry_bytes - key_bytes >= VALUE_BYTES) {
+        uint32_t value;
+        memcpy(&value, entry + key_bytes, VALUE_BYTES);
+        features[count++] = feature(value * HASH_PRIME, DELIMITERS_MAX + 2);
+    }
+    return count;
+}
+
+static const struct slot *find(const struct classes *classes, uint32_t wanted)
+{
+    size_t at = wanted >> (32 - TABLE_LOG);
+    while (classes->table[at].feature != wanted && classes->table[at].feature != 0)
+        at = (at + 1) % TABLE_SLOTS;
+    return &classes->table[at];
+}
+
+unsigned classes_choose(const struct classes *classes, const uint8_t *entry, size_t key_bytes,
+                        size_t entry_bytes)
+{
+    uint32_t features[CLASSES_FEATURES_MAX];
+    unsigned sureness = 0, label = 0;
+    if (classes == NULL)
+        return 0;
+    unsigned count = classes_features(entry, key_bytes, entry_bytes, features);
+    for (unsigned i = 0; i < count; i++) {
+        const struct slot *slot = find(classes, features[i]);
+        if (slot->sureness > sureness) {
+            sureness = slot->sureness;
+            label = slot->label;
+        }
+    }
+    return classes->numbers[label];
+}
+
+/* ---- making one ---- */
+
+static int by_feature(const void *one, const void *other)
+{
+    const struct classes_vote *a = one, *b = other;
+    if (a->feature != b->feature)
+        return a->feature < b->feature ? -1 : 1;
+    return a->label < b->label ? -1 : a->label > b->label;
+}
+
+/* Where the votes for the feature at @at end. */
+static size_t votes_end(const struct classes_vote *votes, size_t count, size_t at)
+{
+    size_t end = at;
+    while (end < count && votes[end].feature == votes[at].feature)
+        end++;
+    return end;
+}
+
+/* The least number of votes a feature needs for all such features to fit the table. */
+static size_t votes_min(const struct classes_vote *votes, size_t count)
+{
+    for (size_t min = VOTES_MIN;; min *= 2) {
+        size_t features = 0;
+        for (size_t at = 0, end; at < count; at = end) {
+            end = votes_end(votes, count, at);
+            features += end - at >= min;
+        }
+        if (features <= TABLE_SLOTS_USED)
+            return min;
+    }
+}
+
+/* The label most votes are for. Two votes more against it, so that of two features that never
+ * erred the one that was seen more often is the surer. */
+static struct slot decide(const struct classes_vote *votes, size_t count)
+{
+    size_t most = 0;
+    uint32_t label = 0;
+    for (size_t at = 0, end; at < count; at = end) {
+        end = at;
+        while (end < count && votes[end].label == votes[at].label)
+            end++;
+        if (end - at > most) {
+            most = end - at;
+            label = votes[at].label;
+        }
+    }
+    return (struct slot){votes[0].feature, (uint8_t)label,
+                         (uint8_t)(most * UINT8_MAX / (count + 2))};
+}
+
+struct classes *classes_new(struct dictionaries *dictionaries, const unsigned *numbers,
+                            unsigned labels_count, struct classes_vote *votes, size_t votes_count,
+                            unsigned generation)
+{
+    assert(labels_count >= 1 && labels_count <= CLASSES_MAX);
+    struct classes *classes = calloc(1, sizeof(*classes));
+    if (classes == NULL)
+        return NULL;
+    classes->dictionaries = dictionaries;
+    classes->generation = generation;
+    classes->labels_count = labels_count;
+    for (unsigned label = 0; label < labels_count; label++) {
+        classes->numbers[label] = numbers[label];
+        dictionaries_use(dictionaries, numbers[label]);
+    }
+    if (votes_count > 0)
+        qsort(votes, votes_count, sizeof(votes[0]), by_feature);
+    size_t min = votes_min(votes, votes_count);
+    for (size_t at = 0, end; at < votes_count; at = end) {
+        end = votes_end(votes, votes_count, at);
+        if (end - at < min)
+            continue;
+        struct slot decided = decide(votes + at, end - at);
+        assert(decided.label < labels_count);
+        size_t place = (size_t)(find(classes, decided.feature) - classes->table);
+        classes->table[place] = decided;
+    }
+    return classes;
+}
+
+void classes_free(struct classes *classes)
+{
+    if (classes == NULL)
+        return;
+    for (unsigned label = 0; label < classes->labels_count; label++)
+        dictionaries_release(classes->dictionaries, classes->numbers[label]);
+    free(classes);
+}
+
+size_t classes_bytes(void)
+{
+    return sizeof(struct classes);
+}
+
+bool classes_name(const struct classes *classes, unsigned number)
+{
+    if (classes == NULL)
+        return number == 0;
+    for (unsigned label = 0; label < classes->labels_count; label++) {
+        if (classes->numbers[label] == number)
+            return true;
+    }
+    return false;
+}
+
+unsigned classes_number(const struct classes *classes, unsigned label)
+{
+    return classes != NULL && label < classes->labels_count ? classes->numbers[label] : 0;
+}
+
+unsigned classes_count(const struct classes *classes)
+{
+    return classes != NULL ? classes->labels_count : 0;
+}
+
+unsigned classes_generation(const struct classes *classes)
+{
+    return classes != NULL ? classes->generation : 0;
+}

@@ -1,0 +1,62 @@
+/*
+ * learn.h - from samples of what is stored to classes and their dictionaries.
+ *
+ *   samples --group--> by the rarest feature that is still frequent
+ *           --lead---> a group that no dictionary so far serves well leads with its own samples
+ *           --prune--> leaders that save less than a class costs go, their groups to the next best
+ *           --train--> each new leader's dictionary, from all samples of its groups
+ *           --judge--> by samples that were not learned from
+ *
+ * Dictionaries that serve well stay, so that what was compressed with them stays as it is; only
+ * what is served badly is learned anew.
+ *
+ * Threads: none of its own, no lock held; the samples are copies.
+ */
+#ifndef SERVER_CACHE_LEARN_H
+#define SERVER_CACHE_LEARN_H
+
+#include "server/cache/classes.h"
+#include "server/cache/codec.h"
+#include "server/cache/dictionary.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SAMPLES_MAX 8192u
+
+/* The first bytes of items drawn at random. */
+struct samples {
+    size_t data_bytes; /* room in data */
+    size_t used;
+    unsigned count;
+    size_t bytes[SAMPLES_MAX];
+    uint8_t key_bytes[SAMPLES_MAX];
+    uint8_t data[]; /* key and value, one sample after another */
+};
+
+struct learn_task {
+    struct dictionaries *dictionaries;
+    const struct classes *current; /* NULL: none yet */
+    struct codec *codec;
+    const struct samples *samples;
+    uint64_t limit_bytes; /* what the samples stand for when the cache is full */
+    size_t price_bytes;   /* what one class more takes */
+    unsigned classes_max; /* the common one included */
+    uint32_t now_s;
+};
+
+/**
+ * learn() - classes that make the items the samples stand for at least LEARN_BETTER_PCT smaller.
+ *
+ * New dictionaries are in the table; those that no classes came to name are without use, so
+ * dictionaries_tidy() is due in any case.
+ * Returns NULL where the current classes are as good, the samples too few, or there is no memory.
+ * Owns: the classes are the caller's.
+ */
+struct classes *learn(const struct learn_task *task) __attribute__((warn_unused_result));
+#define LEARN_BETTER_PCT 3u
+
+/** learn_bytes() - the most memory that learning takes for a moment, beside the samples. */
+size_t learn_bytes(size_t data_bytes, unsigned classes_max);
+
+#endif
