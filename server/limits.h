@@ -56,11 +56,14 @@
 /* How often a listener that cannot accept (limit reached, no descriptors left) looks again. */
 #define LIMITS_ACCEPT_RETRY_MS         10u
 
-/* The cache's upkeep: so long at a stretch, then a pause ten times as long; and a longer one after
- * each round. In 1 ms the crawler looks through 1,300 pages: 1 GiB takes 2.3 s a round. */
+/* The cache's upkeep: so long at a stretch, then a pause that leaves it its share of a core (without
+ * settling, LIMITS_MAINTAIN_PCT); and one after each round. A learning takes up to .3 s in one
+ * piece: the pause behind it is cut, for the limit is kept by the same thread. */
 #define LIMITS_MAINTAIN_US             1000u
-#define LIMITS_MAINTAIN_PAUSE_MS       10u
-#define LIMITS_MAINTAIN_ROUND_PAUSE_MS 1000u
+#define LIMITS_MAINTAIN_PCT            10u
+#define LIMITS_MAINTAIN_PAUSE_US_MAX   200000u
+#define LIMITS_MAINTAIN_ROUND_PAUSE_US 100000u
+#define LIMITS_MAINTAIN_NICE           10
 
 /* A thread's stack and its thread-local memory: 8 to 20 KiB were touched under load and by every
  * section of "stats"; a sanitizer takes several times that. */

@@ -11,7 +11,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 struct maintenance {
     struct cache *cache;
@@ -19,6 +21,7 @@ struct maintenance {
     const struct clock *clock;
     struct log *log;
     struct cache_keeper *keeper;
+    unsigned share_pct;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -26,13 +29,14 @@ struct maintenance {
 };
 
 /* Waits, or until it is told to stop; then false. */
-static bool pause_for(struct maintenance *maintenance, unsigned pause_ms)
+static bool pause_for(struct maintenance *maintenance, uint64_t pause_us)
 {
     struct timespec until;
     int failed = clock_gettime(CLOCK_MONOTONIC, &until);
 
     assert(!failed);
-    until.tv_nsec += (long)pause_ms * 1000000;
+    until.tv_sec += (time_t)(pause_us / 1000000);
+    until.tv_nsec += (long)(pause_us % 1000000) * 1000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&maintenance->lock);
@@ -44,34 +48,46 @@ static bool pause_for(struct maintenance *maintenance, unsigned pause_ms)
     return go_on;
 }
 
-/* Steps of the cache's upkeep for a moment. False: a round is done. */
-static bool work(struct maintenance *maintenance)
+/* Steps of the cache's upkeep for a moment; returns how long to pause after them. */
+static uint64_t work(struct maintenance *maintenance)
 {
     const uint64_t started_us = clock_elapsed_us(maintenance->clock);
+    uint64_t worked_us;
     bool more;
 
     do {
         more = cache_maintain(maintenance->keeper, clock_now_s(maintenance->clock));
-    } while (more && clock_elapsed_us(maintenance->clock) - started_us < LIMITS_MAINTAIN_US);
-    return more;
+        worked_us = clock_elapsed_us(maintenance->clock) - started_us;
+    } while (more && worked_us < LIMITS_MAINTAIN_US);
+    if (!more) {
+        return LIMITS_MAINTAIN_ROUND_PAUSE_US;
+    }
+    const uint64_t pause_us = worked_us * (100 - maintenance->share_pct) / maintenance->share_pct;
+    return pause_us < LIMITS_MAINTAIN_PAUSE_US_MAX ? pause_us : LIMITS_MAINTAIN_PAUSE_US_MAX;
+}
+
+/* Requests go first. A system that knows no priorities of threads does without. */
+static void be_nice(void)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LIMITS_MAINTAIN_NICE);
 }
 
 static void *run(void *context)
 {
     struct maintenance *maintenance = context;
     uint32_t measured_s = 0;
-    bool more;
+    uint64_t pause_us;
 
+    be_nice();
     do {
-        more = work(maintenance);
+        pause_us = work(maintenance);
         const uint32_t now_s = clock_now_s(maintenance->clock);
         if (now_s != measured_s) {
             footprint_adjust(maintenance->footprint);
             log_tick(maintenance->log);
             measured_s = now_s;
         }
-    } while (
-        pause_for(maintenance, more ? LIMITS_MAINTAIN_PAUSE_MS : LIMITS_MAINTAIN_ROUND_PAUSE_MS));
+    } while (pause_for(maintenance, pause_us));
     return NULL;
 }
 
@@ -89,7 +105,7 @@ static bool start(struct maintenance *maintenance)
 }
 
 struct maintenance *maintenance_new(struct cache *cache, struct footprint *footprint,
-                                    const struct clock *clock, struct log *log)
+                                    const struct clock *clock, struct log *log, unsigned share_pct)
 {
     struct maintenance *maintenance = calloc(1, sizeof(*maintenance));
     pthread_condattr_t attributes;
@@ -101,6 +117,7 @@ struct maintenance *maintenance_new(struct cache *cache, struct footprint *footp
     maintenance->footprint = footprint;
     maintenance->clock = clock;
     maintenance->log = log;
+    maintenance->share_pct = share_pct > 0 ? share_pct : LIMITS_MAINTAIN_PCT;
     maintenance->keeper = cache_keeper_new(cache);
     pthread_mutex_init(&maintenance->lock, NULL);
     pthread_condattr_init(&attributes);

@@ -131,6 +131,7 @@ static bool make_cache(struct server *server)
         .shards = choose_shards(config),
         .evict = config->evict,
         .compress = config->compress,
+        .settle = config->settle_pct > 0,
         .now_s = clock_now_s(server->clock),
     };
 
@@ -218,8 +219,8 @@ static bool start_threads(struct server *server)
     (void)pthread_sigmask(SIG_BLOCK, &all, &before);
     bool started = net_start(server->net);
     if (started) {
-        server->maintenance =
-            maintenance_new(server->cache, server->footprint, server->clock, server->log);
+        server->maintenance = maintenance_new(server->cache, server->footprint, server->clock,
+                                              server->log, server->config->settle_pct);
         started = server->maintenance != NULL;
         if (!started) {
             log_say(server->log, LOG_ALWAYS, "cannot start the maintenance thread");

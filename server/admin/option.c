@@ -194,6 +194,9 @@ const struct option_row OPTION_ROWS[] = {
      .help = "over -c, accept no connection until one closes"},
     {TAKEN(MEMORY), SUB("no_compress"), FLAG(0), INTO(compress), .initial = "1",
      .help = "store values as they are"},
+    {TAKEN(MEMORY), SUB("settle_pct"), NUMBER(0, 100), INTO(settle_pct), .initial = "20",
+     .help = "share of one core, in percent, for the background to compress again, at the high "
+             "level, what was stored a while ago; 0: not at all"},
     {TAKEN(MEMORY), LONG('k', "lock-memory"), FLAG(1), INTO(lock_memory),
      .help = "lock all memory, so that none is swapped out"},
     {TAKEN(PROCESS), LONG('d', "daemon"), FLAG(1), INTO(daemonize), .help = "run as a daemon"},

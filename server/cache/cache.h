@@ -48,6 +48,7 @@ struct cache_config {
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
     bool compress;
+    bool settle;   /* compress again in the background what is some seconds old */
     uint64_t seed; /* of the hash; from the system's randomness */
     uint32_t now_s;
 };

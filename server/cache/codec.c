@@ -10,7 +10,7 @@
 #include <lz4.h>
 #include <lz4hc.h>
 
-#define HIGH_LEVEL 3
+#define HIGH_LEVEL 6
 
 /* A dictionary's table for high blocks. */
 struct high_table {

@@ -29,6 +29,17 @@
 /* Open logs of one kind more, young and settled. */
 #define CLASS_PAGES            2u
 
+/* Settling is not worth it below. */
+#define GAIN_PCT               2u
+#define GAIN_BYTES_MIN         (64u << 10)
+#define GAIN_BYTES_MAX         (1u << 20)
+
+/* What settling has lately made of a dictionary's records. */
+struct gain {
+    size_t before_bytes;
+    size_t after_bytes;
+};
+
 struct cache_keeper {
     struct prepare prepare;
     unsigned tables;
@@ -39,6 +50,7 @@ struct cache_keeper {
     uint32_t again_s; /* after learned_s */
     uint64_t learned_stored;
     size_t charged_bytes; /* for classes and dictionaries */
+    struct gain gains[DICTIONARIES_MAX];
     struct gathered gathered;
 };
 
@@ -107,12 +119,28 @@ static bool keep_limit(struct cache *cache, uint32_t now_s)
 /* ---- settling ---- */
 
 /* What is no smaller at the high level stays as it is, if it needs no other dictionary. */
-static bool stays(const struct gathered_item *item, const struct shard_put *put)
+static bool stays(const struct gathered_item *item, const struct shard_put *put, size_t put_bytes)
 {
     bool same = kind_dictionary(item->kind) == kind_dictionary(put->kind);
     bool needs_none = (item->tag & (RECORD_TAG_COMPRESSED | RECORD_TAG_LARGE)) == 0;
-    size_t put_bytes = put->tag & RECORD_TAG_LARGE ? put->stream_bytes : put->payload_bytes;
     return (same || needs_none) && item->tag == put->tag && item->stored_bytes <= put_bytes;
+}
+
+static void count_gain(struct cache_keeper *keeper, const struct gathered_item *item,
+                       size_t put_bytes)
+{
+    unsigned dictionary = kind_dictionary(item->kind);
+    struct gain *gain = &keeper->gains[dictionary];
+    gain->before_bytes += item->stored_bytes;
+    gain->after_bytes += put_bytes;
+    if (gain->before_bytes < GAIN_BYTES_MIN)
+        return;
+    keeper->gathered.gainless[dictionary] =
+        gain->after_bytes * 100 > gain->before_bytes * (100 - GAIN_PCT);
+    if (gain->before_bytes > GAIN_BYTES_MAX) {
+        gain->before_bytes /= 2;
+        gain->after_bytes /= 2;
+    }
 }
 
 static void settle_item(struct cache_keeper *keeper, struct shard *shard,
@@ -133,7 +161,9 @@ static void settle_item(struct cache_keeper *keeper, struct shard *shard,
     if (!prepare_put(&keeper->prepare, CODEC_HIGH, entry, &put))
         return;
     put.kind |= KIND_SETTLED;
-    bool as_it_is = stays(item, &put);
+    size_t put_bytes = put.tag & RECORD_TAG_LARGE ? put.stream_bytes : put.payload_bytes;
+    bool as_it_is = stays(item, &put, put_bytes);
+    count_gain(keeper, item, put_bytes < item->stored_bytes ? put_bytes : item->stored_bytes);
     if (!shard_settle(shard, item, as_it_is ? NULL : &put, put.kind) || as_it_is)
         prepare_drop(&keeper->prepare, &put);
 }
@@ -213,8 +243,12 @@ static void tidy(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
     current_tidy(&cache->current);
-    if (dictionaries_tidy(cache->dictionaries) > 0)
+    if (dictionaries_tidy(cache->dictionaries) > 0) {
         codec_forget(keeper->prepare.codec);
+        /* A freed number will be another dictionary's. */
+        memset(keeper->gains, 0, sizeof(keeper->gains));
+        memset(keeper->gathered.gainless, 0, sizeof(keeper->gathered.gainless));
+    }
     unsigned classes = current_classes(&cache->current) != NULL;
     classes += !current_settled(&cache->current);
     size_t bytes = classes * classes_bytes() +
@@ -295,8 +329,9 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
     tidy(keeper);
     keeper->prepare.classes = current_classes(&cache->current);
     keeper->gathered.classes = keeper->prepare.classes;
-    bool done = shard_crawl(shard, now_s, cache->config.compress ? &keeper->gathered : NULL);
-    if (cache->config.compress)
+    bool settles = cache->config.compress && cache->config.settle;
+    bool done = shard_crawl(shard, now_s, settles ? &keeper->gathered : NULL);
+    if (settles)
         settle(keeper, shard);
     if (!done)
         return true;

@@ -123,6 +123,11 @@ unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log)
     return word_kind(zbud_log_word(shard->pool, log));
 }
 
+void shard_log_set_kind(struct shard *shard, struct zbud_handle log, unsigned kind)
+{
+    zbud_log_set_word(shard->pool, log, (uint64_t)kind << KIND_SHIFT | shard_log_base(shard, log));
+}
+
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
 {
     unsigned live = 0, tag;

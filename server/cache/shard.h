@@ -69,6 +69,9 @@ struct gathered_item {
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
     const struct classes *classes; /* that they are to be settled by */
+    /* By dictionary: whether settling has brought nothing for it lately. Of such logs only one in
+     * SETTLE_TRY_PART is tried, the others are taken for settled as they are. */
+    bool gainless[DICTIONARIES_MAX];
     unsigned count;
     size_t bytes_used;
     struct gathered_item items[GATHERED_ITEMS_MAX];

@@ -6,11 +6,12 @@
 #include <string.h>
 
 /* Some 10 records a page, each a look at its header: a step of about 50 us. */
-#define CRAWL_PAGES    32u
-#define CRAWL_SEGMENTS 4u
+#define CRAWL_PAGES     32u
+#define CRAWL_SEGMENTS  4u
 /* What is overwritten sooner is not worth the high level: of 200,000 items overwritten at random at
  * 100,000 a second, next to none lives so long. */
-#define SETTLE_AGE_S   10u
+#define SETTLE_AGE_S    10u
+#define SETTLE_TRY_PART 8u
 
 struct crawl {
     struct shard *shard;
@@ -82,6 +83,18 @@ static void gather_record(struct gathered *gathered, struct shard *shard, struct
     gathered->items[gathered->count++] = item;
 }
 
+/* A log that would only be compressed again for nothing, and need not be to find that out. */
+static bool taken_for_settled(const struct gathered *gathered, struct shard *shard,
+                              struct zbud_handle log, unsigned kind) ZB_REQUIRES(shard->lock)
+{
+    unsigned dictionary = kind_dictionary(kind);
+    if (!gathered->gainless[dictionary] || !classes_name(gathered->classes, dictionary) ||
+        shard_log_base(shard, log) % SETTLE_TRY_PART == 0)
+        return false;
+    shard_log_set_kind(shard, log, kind | KIND_SETTLED);
+    return true;
+}
+
 /* Open logs and young ones are left alone: what is overwritten soon is overwritten there. A log
  * that is open for a dictionary nothing is compressed with any more is closed first. */
 static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
@@ -90,18 +103,16 @@ static void gather_log(struct gathered *gathered, struct shard *shard, struct zb
     unsigned records = zbud_log_records(shard->pool, log);
     if (shard_log_base(shard, log) > shard->old_sequence)
         return;
-    if (zbud_log_is_open(shard->pool, log)) {
-        if (classes_name(gathered->classes, kind_dictionary(shard_log_kind(shard, log))) ||
-            zbud_log_close(shard->pool, log))
-            return;
-    }
+    unsigned kind = shard_log_kind(shard, log);
+    bool current = classes_name(gathered->classes, kind_dictionary(kind));
+    if (zbud_log_is_open(shard->pool, log) && (current || zbud_log_close(shard->pool, log)))
+        return;
+    if ((current && (kind & KIND_SETTLED)) || taken_for_settled(gathered, shard, log, kind))
+        return;
     for (unsigned number = 0; number < records; number++) {
         struct shard_found found;
         if (!shard_record(shard, (struct index_place){log, number}, &found))
             continue;
-        if ((found.kind & KIND_SETTLED) &&
-            classes_name(gathered->classes, kind_dictionary(found.kind)))
-            return;
         gather_record(gathered, shard, &found);
     }
 }

@@ -80,6 +80,7 @@ bool shard_record(struct shard *shard, struct index_place place, struct shard_fo
 uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log);
 /** shard_log_kind() - what all of a log's records have in common (shard_kind.h). */
 unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log);
+void shard_log_set_kind(struct shard *shard, struct zbud_handle log, unsigned kind);
 /** shard_live_records() - how many of a log's numbers are not dead. */
 unsigned shard_live_records(const struct shard *shard, struct zbud_handle log);
 /** shard_slot_of() - a record's slot by way of its key, and its hash; NULL where it has none. */

@@ -316,7 +316,7 @@ static void test_fields(void **state)
     assert_int_equal(PARSE(fixture, "-p", "-1", "-s", "/tmp/s", "-a", "777", "-c", "7", "-b", "8",
                            "-R", "9", "-m", "100", "-I", "2m", "-t", "3", "-u", "who", "-P", "/p",
                            "-vv", "-v", "-dkrMCFXWA", "-D", "_", "-o",
-                           "idle_timeout=5,no_maxconns_fast,no_compress,track_sizes"),
+                           "idle_timeout=5,no_maxconns_fast,no_compress,settle_pct=7,track_sizes"),
                      CONFIG_OK);
     assert_int_equal(fixture->report.warnings_count, 0);
     assert_int_equal(config->port, CONFIG_PORT_ANY);
@@ -338,6 +338,7 @@ static void test_fields(void **state)
     assert_int_equal(config->prefix_delimiter, '_');
     assert_int_equal(config->idle_timeout_s, 5);
     assert_false(config->maxconns_fast || config->compress);
+    assert_int_equal(config->settle_pct, 7);
 }
 
 static void test_sizes(void **state)

@@ -39,6 +39,7 @@ static struct bench *bench_new(size_t memory_bytes, bool evict, bool compress)
         .shards = 4,
         .evict = evict,
         .compress = compress,
+        .settle = compress,
         .seed = 42,
         .now_s = NOW,
     };

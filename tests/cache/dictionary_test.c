@@ -36,6 +36,7 @@ static int set_up(void **state)
                                   .shards = 4,
                                   .evict = true,
                                   .compress = true,
+                                  .settle = true,
                                   .seed = 11,
                                   .now_s = 1000};
     struct rig *rig = calloc(1, sizeof(*rig));

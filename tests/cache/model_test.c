@@ -324,6 +324,7 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
         .shards = 2,
         .evict = evict,
         .compress = compress,
+        .settle = compress,
         .seed = seed,
         .now_s = 1000,
     };

@@ -128,6 +128,7 @@ static void run(size_t memory_bytes, bool may_evict)
                                   .shards = 4,
                                   .evict = true,
                                   .compress = true,
+                                  .settle = true,
                                   .seed = 7,
                                   .now_s = NOW};
     struct cache *cache = cache_new(&config);

@@ -69,6 +69,7 @@ struct rig *rig_new(const char *options)
         .shards = 4,
         .evict = rig->config.evict,
         .compress = rig->config.compress,
+        .settle = rig->config.compress,
         .seed = 17,
         .now_s = rig->now_s,
     };
