@@ -26,6 +26,7 @@
 /* A store that finds no page though room was made has lost it to other threads: so often is it
  * tried again. */
 #define STORE_TRIES       64u
+#define SHORT_LIVED_S     10u
 #define EDIT_KEEP_BYTES   (64u << 10)
 #define NUMBER_BYTES_MAX  20u /* of 2^64 - 1 */
 
@@ -226,9 +227,16 @@ static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
     return CACHE_NO_MEMORY;
 }
 
+/* What is gone or changed before it would be settled is not worth compressing. */
+static enum codec_level level_for(const struct cache_store *store, uint32_t now_s)
+{
+    bool dies_young = store->expiry_s > now_s && store->expiry_s - now_s <= SHORT_LIVED_S;
+    return dies_young ? CODEC_RAW : CODEC_FAST;
+}
+
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
-                                     const struct cache_store *store, bool keep_extras,
-                                     uint32_t now_s, uint64_t *cas)
+                                     const struct cache_store *store, enum codec_level level,
+                                     bool keep_extras, uint32_t now_s, uint64_t *cas)
 {
     struct cache *cache = worker->cache;
     struct shard_put put = {
@@ -248,7 +256,7 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     enum cache_status status = CACHE_NO_MEMORY;
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
-    if (prepare_put(&worker->prepare, CODEC_FAST, store->entry, &put)) {
+    if (prepare_put(&worker->prepare, level, store->entry, &put)) {
         status = put_with_room(cache, hash, &put, now_s, cas);
         if (status != CACHE_OK)
             prepare_drop(&worker->prepare, &put);
@@ -296,6 +304,7 @@ struct edit {
     size_t before_bytes;
     size_t after_bytes;
     struct cache_item item;
+    enum codec_level level;
     uint64_t cas;
 };
 
@@ -341,7 +350,7 @@ static enum cache_status edit_store(struct edit *edit, const void *key, size_t v
         .cas = edit->item.cas,
     };
     uint64_t hash = hash_key(key, store.key_bytes, worker->cache->config.seed);
-    return store_entry(worker, hash, &store, true, now_s, &edit->cas);
+    return store_entry(worker, hash, &store, edit->level, true, now_s, &edit->cas);
 }
 
 /* append and prepend: read, join, store by cas, again from the start where another was faster. */
@@ -354,6 +363,7 @@ static enum cache_status join(struct cache_worker *worker, const struct cache_st
         .worker = worker,
         .before_bytes = append ? 0 : store->value_bytes,
         .after_bytes = append ? store->value_bytes : 0,
+        .level = CODEC_FAST,
     };
     for (;;) {
         enum cache_status status = edit_read(&edit, key, store->key_bytes, now_s);
@@ -383,7 +393,8 @@ enum cache_status cache_store(struct cache_worker *worker, const struct cache_st
         return status;
     }
     uint64_t hash = hash_key(store->entry, store->key_bytes, worker->cache->config.seed);
-    enum cache_status status = store_entry(worker, hash, store, false, now_s, cas);
+    enum cache_status status =
+        store_entry(worker, hash, store, level_for(store, now_s), false, now_s, cas);
     if (store->mode == CACHE_SET && (status == CACHE_TOO_LARGE || status == CACHE_NO_MEMORY))
         shard_delete(shard_of(worker->cache, hash), hash, store->entry, store->key_bytes, now_s);
     return status;
@@ -457,7 +468,8 @@ static uint64_t number_change(uint64_t number, bool increment, uint64_t delta)
 enum cache_status cache_arith(struct cache_worker *worker, const void *key, size_t key_bytes,
                               bool increment, uint64_t delta, uint32_t now_s, uint64_t *value)
 {
-    struct edit edit = {.worker = worker, .after_bytes = NUMBER_BYTES_MAX};
+    /* Counters are counted on. */
+    struct edit edit = {.worker = worker, .after_bytes = NUMBER_BYTES_MAX, .level = CODEC_RAW};
     enum cache_status status;
     uint64_t number = 0;
     do {

@@ -10,6 +10,8 @@
 #include <lz4.h>
 #include <lz4hc.h>
 
+/* Mix, a dictionary a class, ratio and relative time: 3: 2.844, 1; 4: 2.879, 1.15; 5: 2.899, 1.3;
+ * 6: 2.909, 1.2 to 1.4; 9: 2.917, 1.7. */
 #define HIGH_LEVEL 6
 
 /* A dictionary's table for high blocks. */
@@ -158,8 +160,8 @@ size_t codec_compress(struct codec *codec, enum codec_level level,
                       const uint8_t **out)
 {
     assert(in_bytes > 0 && in_bytes <= CODEC_BLOCK_BYTES);
-    assert(level == CODEC_FAST || codec->high != NULL);
-    if (in_bytes < CODEC_BLOCK_BYTES_MIN)
+    assert(level != CODEC_HIGH || codec->high != NULL);
+    if (level == CODEC_RAW || in_bytes < CODEC_BLOCK_BYTES_MIN)
         return 0;
     int bytes = level == CODEC_FAST ? compress_fast(codec, dictionary, in, (int)in_bytes)
                                     : compress_high(codec, dictionary, in, (int)in_bytes);

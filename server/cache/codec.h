@@ -35,8 +35,9 @@ struct codec_dictionary;
 #define CODEC_TABLES_MAX 32u
 
 enum codec_level {
+    CODEC_RAW,  /* not at all */
     CODEC_FAST, /* LZ4 level 1 */
-    CODEC_HIGH, /* LZ4HC level 3: a quarter smaller for five times the time; more is not worth it */
+    CODEC_HIGH, /* LZ4HC level 6: a quarter smaller for seven times the time */
 };
 
 /**

@@ -221,20 +221,16 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
 static void draw_samples(struct cache_keeper *keeper, struct samples *samples)
 {
     struct cache *cache = keeper->prepare.cache;
-    samples->used = 0;
-    samples->count = 0;
-    for (unsigned tries = 0; tries < 2 * SAMPLES_MAX && samples->count < SAMPLES_MAX &&
-                             samples->used + SAMPLE_BYTES <= samples->data_bytes;
-         tries++) {
+    for (unsigned tries = 0; tries < 2 * SAMPLES_MAX; tries++) {
         struct shard *shard = cache->shards[draw(keeper) % cache->config.shards];
+        uint8_t *room = samples_room(samples, SAMPLE_BYTES);
         size_t key_bytes;
-        size_t bytes = shard_sample(shard, draw(keeper), keeper->prepare.codec,
-                                    samples->data + samples->used, SAMPLE_BYTES, &key_bytes);
-        if (bytes == 0)
-            continue;
-        samples->key_bytes[samples->count] = (uint8_t)key_bytes;
-        samples->bytes[samples->count++] = bytes;
-        samples->used += bytes;
+        if (room == NULL)
+            break;
+        size_t bytes = shard_sample(shard, draw(keeper), keeper->prepare.codec, room, SAMPLE_BYTES,
+                                    &key_bytes);
+        if (bytes > 0)
+            samples_add(samples, bytes, key_bytes);
     }
 }
 
@@ -304,7 +300,7 @@ static void learn_now(struct cache_keeper *keeper)
     keeper->charged_bytes += bytes;
     struct samples *samples = malloc(sizeof(*samples) + data_bytes);
     if (samples != NULL) {
-        samples->data_bytes = data_bytes;
+        samples_init(samples, data_bytes);
         better = learn_from(keeper, samples, classes_max);
         free(samples);
     }

@@ -1,5 +1,7 @@
 #include "server/cache/learn.h"
 
+#include "server/cache/hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,37 @@ struct learning {
     struct classes_vote votes[SAMPLES_MAX * CLASSES_FEATURES_MAX];
     uint8_t gathered[]; /* as large as the samples, or a dictionary */
 };
+
+void samples_init(struct samples *samples, size_t data_bytes)
+{
+    samples->data_bytes = data_bytes;
+    samples->used = 0;
+    samples->count = 0;
+    memset(samples->keys, 0, sizeof(samples->keys));
+}
+
+uint8_t *samples_room(struct samples *samples, size_t bytes)
+{
+    if (samples->count == SAMPLES_MAX || samples->used + bytes > samples->data_bytes)
+        return NULL;
+    return samples->data + samples->used;
+}
+
+void samples_add(struct samples *samples, size_t bytes, size_t key_bytes)
+{
+    uint64_t hash = hash_key(samples->data + samples->used, key_bytes, 0);
+    uint32_t key = (uint32_t)(hash >> 32) | 1;
+    size_t at = (uint32_t)hash % (2 * SAMPLES_MAX);
+    while (samples->keys[at] != 0) {
+        if (samples->keys[at] == key)
+            return;
+        at = (at + 1) % (2 * SAMPLES_MAX);
+    }
+    samples->keys[at] = key;
+    samples->key_bytes[samples->count] = (uint8_t)key_bytes;
+    samples->bytes[samples->count++] = bytes;
+    samples->used += bytes;
+}
 
 static size_t gathered_room(size_t data_bytes)
 {

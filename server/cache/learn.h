@@ -31,7 +31,8 @@ struct samples {
     unsigned count;
     size_t bytes[SAMPLES_MAX];
     uint8_t key_bytes[SAMPLES_MAX];
-    uint8_t data[]; /* key and value, one sample after another */
+    uint32_t keys[2 * SAMPLES_MAX]; /* hashes of those that are in, 0 where free */
+    uint8_t data[];                 /* key and value, one sample after another */
 };
 
 struct learn_task {
@@ -44,6 +45,17 @@ struct learn_task {
     unsigned classes_max; /* the common one included */
     uint32_t now_s;
 };
+
+void samples_init(struct samples *samples, size_t data_bytes);
+/** samples_room() - where the next sample of up to @bytes goes; NULL: there are enough. */
+uint8_t *samples_room(struct samples *samples, size_t bytes);
+/**
+ * samples_add() - what was written there is a sample.
+ *
+ * Not where its key was drawn before: a sample that is learned from and judges too would make
+ * anything look worth learning.
+ */
+void samples_add(struct samples *samples, size_t bytes, size_t key_bytes);
 
 /**
  * learn() - classes that make the items the samples stand for at least LEARN_BETTER_PCT smaller.

@@ -10,8 +10,8 @@ static bool room_for_page(void *owner)
 }
 
 /* Writes the pages of an entry that fits into no record. @block, if there is one, is all of it. */
-static bool prepare_large(struct prepare *prepare, const uint8_t *entry, const uint8_t *block,
-                          size_t block_bytes, struct shard_put *put)
+static bool prepare_large(struct prepare *prepare, bool compress, const uint8_t *entry,
+                          const uint8_t *block, size_t block_bytes, struct shard_put *put)
 {
     struct large_writer *large = &prepare->large;
     bool written;
@@ -22,7 +22,7 @@ static bool prepare_large(struct prepare *prepare, const uint8_t *entry, const u
         written = large_put(large, block, block_bytes, false);
     else
         written = large_put_entry(large, prepare->codec, entry, put->key_bytes + put->value_bytes,
-                                  prepare->cache->config.compress);
+                                  compress);
     if (!written) {
         large_drop(large);
         return false;
@@ -44,13 +44,14 @@ bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t 
     size_t block_bytes = 0;
     unsigned dictionary = classes_choose(prepare->classes, entry, put->key_bytes, entry_bytes);
     put->kind = dictionary;
-    if (prepare->cache->config.compress && entry_bytes <= CODEC_BLOCK_BYTES)
+    bool compress = prepare->cache->config.compress && level != CODEC_RAW;
+    if (compress && entry_bytes <= CODEC_BLOCK_BYTES)
         block_bytes = codec_compress(prepare->codec, level,
                                      dictionaries_get(prepare->cache->dictionaries, dictionary),
                                      entry, entry_bytes, &block);
     size_t payload_bytes = block_bytes > 0 ? block_bytes : entry_bytes;
     if (payload_bytes > RECORD_PAYLOAD_BYTES_MAX)
-        return prepare_large(prepare, entry, block, block_bytes, put);
+        return prepare_large(prepare, compress, entry, block, block_bytes, put);
     put->tag = block_bytes > 0 ? RECORD_TAG_COMPRESSED : 0;
     put->payload = block_bytes > 0 ? block : entry;
     put->payload_bytes = payload_bytes;

@@ -243,6 +243,74 @@ static void test_change_while_settling(void **state)
     expect_all(rig, 0);
 }
 
+/* What nothing is gained for is tried now and then, and otherwise stays where it is. */
+static void test_noise_is_left_alone(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures figures;
+    uint64_t random = 1;
+    for (unsigned i = 0; i < ITEMS_COUNT; i++) {
+        struct cache_store store = {
+            .entry = rig->entry, .mode = CACHE_SET, .expiry_s = CACHE_NEVER, .value_bytes = 400};
+        store.key_bytes = (size_t)sprintf((char *)rig->entry, "noise:%u", i);
+        for (size_t j = store.key_bytes; j < store.key_bytes + 400; j++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            rig->entry[j] = (uint8_t)(random >> 56);
+        }
+        assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+    }
+    maintain(rig, 1);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &figures);
+    assert_int_equal(figures.items, ITEMS_COUNT);
+    assert_in_range(figures.settled, 1, ITEMS_COUNT / 3);
+    uint64_t settled = figures.settled;
+    maintain(rig, 1);
+    cache_figures(rig->cache, &figures);
+    assert_int_equal(figures.settled, settled);
+}
+
+static uint64_t stored_with(struct rig *rig, const char *key, uint32_t expiry_s)
+{
+    struct cache_figures before, after;
+    struct cache_store store = {
+        .entry = rig->entry, .mode = CACHE_SET, .expiry_s = expiry_s, .value_bytes = 1000};
+    store.key_bytes = (size_t)sprintf((char *)rig->entry, "%s", key);
+    memset(rig->entry + store.key_bytes, '7', 1000);
+    cache_figures(rig->cache, &before);
+    assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+    cache_figures(rig->cache, &after);
+    return after.stored_bytes - before.stored_bytes;
+}
+
+/* Values that die before they would settle, and counters, are not compressed at all. */
+static void test_short_lived_stay_raw(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t number;
+    struct cache_figures before, after;
+    assert_in_range(stored_with(rig, "long", CACHE_NEVER), 10, 100);
+    assert_in_range(stored_with(rig, "hour", rig->now_s + 3600), 10, 100);
+    assert_in_range(stored_with(rig, "short", rig->now_s + 5), 1000, 1100);
+    /* A counter in a key that would compress, being long and of one letter. */
+    struct cache_store store = {.entry = rig->entry,
+                                .mode = CACHE_SET,
+                                .expiry_s = CACHE_NEVER,
+                                .key_bytes = 200,
+                                .value_bytes = 1};
+    memset(rig->entry, 'k', 200);
+    rig->entry[200] = '1';
+    cache_figures(rig->cache, &before);
+    assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+    cache_figures(rig->cache, &after);
+    assert_in_range(after.stored_bytes - before.stored_bytes, 10, 60);
+    assert_int_equal(cache_arith(rig->worker, rig->entry, 200, true, 1, rig->now_s, &number),
+                     CACHE_OK);
+    assert_int_equal(number, 2);
+    cache_figures(rig->cache, &after);
+    assert_in_range(after.stored_bytes - before.stored_bytes, 200, 220);
+}
+
 static void test_table_of_dictionaries(void **state)
 {
     (void)state;
@@ -372,6 +440,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_noise_is_left_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_short_lived_stay_raw, set_up, tear_down),
         cmocka_unit_test(test_table_of_dictionaries),
         cmocka_unit_test(test_current_classes),
         cmocka_unit_test(test_choice_by_features),
