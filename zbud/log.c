@@ -285,6 +285,25 @@ void zbud_log_bytes(const struct zbud_pool *pool, struct zbud_handle log, size_t
     *dead_bytes = buddy->dead_bytes;
 }
 
+static bool is_alone(const struct page_header *page, enum page_end end)
+{
+    return page->chunks[end] >= ZBUD_RECORD_ALONE_CHUNKS && page->buddies[end].count == 1;
+}
+
+bool zbud_log_pair(const struct zbud_pool *pool, struct zbud_handle log, struct zbud_handle pair[2])
+{
+    struct place place = pool_find_log(pool, log);
+    const struct page_header *page = place.page;
+
+    if (page->state != PAGE_AT_REST || page_buddies(page) != 2 ||
+        !page_is_log(page, page_other(place.end)) || is_alone(page, PAGE_FIRST) ||
+        is_alone(page, PAGE_LAST))
+        return false;
+    pair[0] = handle_pack(place.number, PAGE_FIRST);
+    pair[1] = handle_pack(place.number, PAGE_LAST);
+    return true;
+}
+
 void zbud_log_squeeze(struct zbud_pool *pool, struct zbud_handle log)
 {
     struct place place = pool_find_log(pool, log);

@@ -126,6 +126,20 @@ void zbud_log_bytes(const struct zbud_pool *pool, struct zbud_handle log, size_t
                     size_t *dead_bytes);
 
 /**
+ * zbud_log_pair() - both logs of a page that will not be appended to any more.
+ * @pair: set where the answer is true, in no particular order.
+ *
+ * The slack between two closed logs is lost until one of them goes; this is for who would rather
+ * move the records and have the page.
+ *
+ * False where the slack can still be used (the page has one buddy, or an open log), where the other
+ * buddy is no log, and where one of the two is a single record of about half a page or more: such a
+ * page is never packed well, and would not be anywhere else.
+ */
+bool zbud_log_pair(const struct zbud_pool *pool, struct zbud_handle log,
+                   struct zbud_handle pair[2]);
+
+/**
  * zbud_log_squeeze() - slide the live records towards the log's own end and give the chunks freed
  * to the page's slack.
  *

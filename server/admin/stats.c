@@ -539,6 +539,7 @@ static const struct row zbud_rows[] = {
     FIGURE("classes_learned", classes_learned),
     FIGURE("dictionary_bytes", dictionary_bytes),
     FIGURE("logs_squeezed", squeezed),
+    FIGURE("pages_merged", pages_merged),
     FIGURE("crawler_checked", crawler_checked),
     FIGURE("crawler_reclaimed", crawler_reclaimed),
     NUMBER("reclaim_us_p50", get_reclaim_us_p50),

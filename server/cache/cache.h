@@ -178,7 +178,7 @@ struct cache_figures {
         flushed;
     uint64_t settled; /* items compressed again in the background */
     uint64_t dictionaries, classes_learned, dictionary_bytes;
-    uint64_t squeezed;
+    uint64_t squeezed, pages_merged;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
     uint64_t crawler_checked, crawler_reclaimed;
     uint64_t too_large, no_memory;

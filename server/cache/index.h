@@ -16,7 +16,8 @@
  * of the tag (extendible hashing). Every step is bounded by the size of a segment, and the table
  * is never more than a page a segment larger than it must be: 9 to 10 bytes an item.
  *
- * Words: the *frequency* of an item counts its hits since it was written or rescued, up to 3.
+ * Words: the *frequency* of an item counts its hits since it was written, less its rescues; it is
+ * 3 at most.
  *
  * Invariants:
  *   INDEX-1  a slot stands in one of the two buckets its tag names, in the segment its hash names.

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A log is squeezed when a quarter of its bytes is dead: the bytes moved are then at most three
- * times those won, and at most a sixth of the pool is dead on average between squeezes. */
-#define SQUEEZE_DEAD_PART 4u
-#define SQUEEZE_DEAD_MIN  (2 * ZBUD_CHUNK_BYTES)
-
 struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
                         const struct cache_config *config, unsigned id)
 {
@@ -294,19 +289,11 @@ bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, u
     return true;
 }
 
-void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
-{
-    size_t live_bytes, dead_bytes;
-    zbud_log_bytes(shard->pool, log, &live_bytes, &dead_bytes);
-    if (dead_bytes >= SQUEEZE_DEAD_MIN && dead_bytes * SQUEEZE_DEAD_PART >= live_bytes + dead_bytes)
-        zbud_log_squeeze(shard->pool, log);
-}
-
-static void remove_and_squeeze(struct shard *shard, uint64_t hash, const struct shard_found *found)
-    ZB_REQUIRES(shard->lock)
+static void remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
+                            uint32_t now_s) ZB_REQUIRES(shard->lock)
 {
     if (!shard_remove(shard, hash, found))
-        shard_squeeze_due(shard, found->place.log);
+        shard_tidy(shard, found->place.log, now_s);
 }
 
 /* Finds the key's record, alive or not. */
@@ -341,7 +328,7 @@ static bool find_alive(struct shard *shard, uint64_t hash, const void *key, size
     if (shard_alive(shard, &found->record, now_s))
         return true;
     shard_count_gone(shard, found, now_s);
-    remove_and_squeeze(shard, hash, found);
+    remove_and_tidy(shard, hash, found, now_s);
     return false;
 }
 
@@ -434,7 +421,7 @@ static enum cache_status get_locked(struct shard *shard, uint64_t hash, const vo
             return status;
         if (!shard_alive(shard, &found.record, now_s)) {
             shard_count_gone(shard, &found, now_s);
-            remove_and_squeeze(shard, hash, &found);
+            remove_and_tidy(shard, hash, &found, now_s);
             return CACHE_NOT_FOUND;
         }
         if (touch_expiry_s != NULL && !set_expiry(shard, &found, *touch_expiry_s))
@@ -508,7 +495,7 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
     if (found) {
         index_slot_set_place(old.slot, place);
         if (!shard_kill(shard, old.place, &old.record))
-            shard_squeeze_due(shard, old.place.log);
+            shard_tidy(shard, old.place.log, now_s);
     } else if (index_insert(shard->index, hash, place) == NULL) {
         shard_undo(shard, place);
         return CACHE_NO_MEMORY;
@@ -536,7 +523,7 @@ enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *k
     lock_take(&shard->lock);
     bool alive = find_alive(shard, hash, key, key_bytes, now_s, &found);
     if (alive)
-        remove_and_squeeze(shard, hash, &found);
+        remove_and_tidy(shard, hash, &found, now_s);
     lock_give(&shard->lock);
     return alive ? CACHE_OK : CACHE_NOT_FOUND;
 }

@@ -39,6 +39,7 @@ void shard_figures(struct shard *shard, struct cache_figures *figures, struct hi
         figures->stored_bytes += shard->dictionary_sums[number].stored_bytes;
     }
     figures->index_bytes += index_pages(shard->index) * ZBUD_PAGE_BYTES;
+    figures->pages_merged += shard->counters.merged;
     figures->squeezed += pool.logs_squeezed - shard->counters.pool_squeezed_start;
     add_counters(figures, &shard->counters);
     histogram_merge(reclaim_ns, &shard->reclaim_ns);

@@ -1,5 +1,6 @@
 /* Reclaim: one page, whole. What was hit since it was written or last rescued is moved to an open
- * log, the rest goes. */
+ * log, the rest goes. And what gets room back where records died: squeezing a log, and merging,
+ * which moves what lives in a sparse page to open logs. */
 #include "server/cache/shard_inside.h"
 
 #include <time.h>
@@ -7,6 +8,17 @@
 /* At most so much of a page is rescued, so that every reclaim wins a quarter of a page even where
  * everything was hit. */
 #define RESCUE_BYTES_MAX (ZBUD_BUDDY_BYTES_MAX / 4 * 3)
+
+/* Dead bytes a log may have, in percent. Misses at Zipf 1.0, 30 % writes: 11.98 % of gets with 25,
+ * 11.75 with 15, 11.70 with 10 (and pages merged below 80 %). A squeeze takes some 0.3 us. */
+#define SQUEEZE_DEAD_PCT 10u
+#define SQUEEZE_DEAD_MIN (2 * ZBUD_CHUNK_BYTES)
+/* Live bytes a page of two closed logs must keep, in percent. At most four bytes are moved for one
+ * won. Misses at Zipf 1.0, 30 % writes, with no merging 13.82 % of gets, below 40 % 13.53, 60 %
+ * 12.78, 70 % 12.39, 80 % 11.90, 85 % 11.87, while the records moved a store go from 0 to 0.7 (80)
+ * and 0.9 (85). */
+#define MERGE_LIVE_PCT   80u
+#define DIRECTORY_BYTES  2u /* a record, beside its bytes */
 
 struct eviction {
     struct shard *shard;
@@ -24,7 +36,7 @@ static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_
     if (!shard_move(shard, found, found->kind, found->record.expiry_s))
         return false;
     eviction->rescue_bytes_left -= bytes;
-    index_slot_set_frequency(found->slot, frequency / 2);
+    index_slot_set_frequency(found->slot, frequency - 1);
     shard->counters.rescued++;
     return true;
 }
@@ -90,4 +102,70 @@ bool shard_reclaim(struct shard *shard, uint32_t now_s)
     }
     lock_give(&shard->lock);
     return reclaimed;
+}
+
+/* ---- where records died ---- */
+
+void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
+{
+    size_t live_bytes, dead_bytes;
+    zbud_log_bytes(shard->pool, log, &live_bytes, &dead_bytes);
+    if (dead_bytes >= SQUEEZE_DEAD_MIN &&
+        dead_bytes * 100 >= (live_bytes + dead_bytes) * SQUEEZE_DEAD_PCT)
+        zbud_log_squeeze(shard->pool, log);
+}
+
+/* False where a record has to stay, as no page is free: the log is there still. */
+static bool empty_log(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+    ZB_REQUIRES(shard->lock)
+{
+    unsigned live = shard_live_records(shard, log);
+    for (unsigned number = 0; live > 0; number++) {
+        struct shard_found found;
+        uint64_t hash;
+        if (!shard_record(shard, (struct index_place){log, number}, &found))
+            continue;
+        live--;
+        found.slot = shard_slot_of(shard, &found, &hash);
+        if (found.slot == NULL) {
+            shard_kill(shard, found.place, &found.record);
+        } else if (!shard_alive(shard, &found.record, now_s)) {
+            shard_count_gone(shard, &found, now_s);
+            shard_remove(shard, hash, &found);
+        } else if (!shard_move(shard, &found, found.kind, found.record.expiry_s)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Records so small that two logs run out of numbers before the page is full cannot be packed
+ * tighter, so it is numbers that count for them. */
+static bool sparse(struct shard *shard, const struct zbud_handle pair[2])
+{
+    size_t bytes = 0, live_bytes, dead_bytes;
+    unsigned records = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        zbud_log_bytes(shard->pool, pair[i], &live_bytes, &dead_bytes);
+        bytes += live_bytes;
+    }
+    if (bytes * 100 >= (size_t)ZBUD_BUDDY_BYTES_MAX * MERGE_LIVE_PCT)
+        return false;
+    for (unsigned i = 0; i < 2; i++)
+        records += shard_live_records(shard, pair[i]);
+    bytes += records * DIRECTORY_BYTES;
+    return bytes * 100 < (size_t)ZBUD_BUDDY_BYTES_MAX * MERGE_LIVE_PCT &&
+           records * 100 < 2 * ZBUD_RECORDS_MAX * MERGE_LIVE_PCT;
+}
+
+void shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+{
+    struct zbud_handle pair[2];
+    if (!zbud_log_pair(shard->pool, log, pair) || !sparse(shard, pair)) {
+        shard_squeeze_due(shard, log);
+        return;
+    }
+    if (empty_log(shard, pair[0], now_s) && empty_log(shard, pair[1], now_s))
+        shard->counters.merged++;
+    shard_note_oldest(shard);
 }

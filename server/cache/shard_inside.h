@@ -1,8 +1,9 @@
 /*
  * shard_inside.h - a shard's members and the steps its files share.
  *
- * shard.c has the calls of a request, shard_evict.c reclaim, shard_expire.c the crawler,
- * shard_check.c figures and checks. Everything here is under the shard's lock.
+ * shard.c has the calls of a request, shard_evict.c reclaim and what to do about dead bytes,
+ * shard_expire.c the crawler, shard_check.c figures and checks. Everything here is under the
+ * shard's lock.
  */
 #ifndef SERVER_CACHE_SHARD_INSIDE_H
 #define SERVER_CACHE_SHARD_INSIDE_H
@@ -26,6 +27,7 @@ struct shard_counters {
     uint64_t expired_unfetched;
     uint64_t flushed;
     uint64_t reclaimed; /* pages */
+    uint64_t merged;    /* pages */
     uint64_t crawler_checked;
     uint64_t crawler_reclaimed;
     uint64_t pool_squeezed_start; /* the pool's own count at the last reset */
@@ -112,6 +114,10 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     ZB_REQUIRES(shard->lock);
 /** shard_squeeze_due() - squeeze a log in which enough bytes are dead. */
 void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_tidy() - after a record was killed: empty its page if that has become sparse, else squeeze
+ * its log if that is due. The log may be gone then, and every place and slot stale. */
+void shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+    ZB_REQUIRES(shard->lock);
 
 /** shard_alive() - SHARD-4. */
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s);

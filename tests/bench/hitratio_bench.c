@@ -120,9 +120,9 @@ static void open_items(struct bench *bench)
 
 static void print_engine_head(void)
 {
-    printf("%4s %6s | %6s | %8s %8s %5s %5s %6s | %8s %8s %8s | %6s %6s %7s | %5s\n", "skew",
+    printf("%4s %6s | %6s | %8s %8s %5s %5s %6s | %8s %8s %8s %8s | %6s %6s %7s | %5s\n", "skew",
            "writes", "miss %", "items", "settled", "ratio", "dead%", "slack%", "evicted", "rescued",
-           "squeezed", "p50 us", "p99 us", "max us", "CPU s");
+           "squeezed", "merged", "p50 us", "p99 us", "max us", "CPU s");
 }
 
 static double cpu_s(void)
@@ -151,14 +151,14 @@ static void measure_engine(struct bench *bench, double skew, double writes_perce
     counts = engine_play(engine, stream, (uint64_t)bench->requests);
     engine_figures(engine, &figures);
     printf("%4.1f %5.0f%% | %6.2f | %8" PRIu64 " %8" PRIu64 " %5.2f %5.1f %6.1f | %8" PRIu64
-           " %8" PRIu64 " %8" PRIu64 " | %6.1f %6.1f %7.1f | %5.1f\n",
+           " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " | %6.1f %6.1f %7.1f | %5.1f\n",
            skew, writes_percent, player_miss_percent(&counts), figures.items, figures.settled,
            (double)figures.raw_bytes / (double)figures.stored_bytes,
            100 * (double)figures.dead_bytes / (double)(figures.dead_bytes + figures.live_bytes),
            100 * (double)figures.slack_bytes / (double)(figures.memory_bytes), figures.evicted,
-           figures.rescued, figures.squeezed, (double)figures.reclaim_ns_p50 / 1e3,
-           (double)figures.reclaim_ns_p99 / 1e3, (double)figures.reclaim_ns_max / 1e3,
-           cpu_s() - start_s);
+           figures.rescued, figures.squeezed, figures.pages_merged,
+           (double)figures.reclaim_ns_p50 / 1e3, (double)figures.reclaim_ns_p99 / 1e3,
+           (double)figures.reclaim_ns_max / 1e3, cpu_s() - start_s);
     fflush(stdout);
     engine_free(engine);
     stream_free(stream);

@@ -573,6 +573,49 @@ static void test_memory_limit_moves(void **state)
     assert_int_equal(store(bench, CACHE_SET, "k", "v"), CACHE_OK);
 }
 
+/* Items that are overwritten leave holes in every page; the pages must not stay half empty. */
+static void overwrite_at_random(struct bench *bench, size_t value_bytes, unsigned keys)
+{
+    char value[200], key[16];
+    uint64_t random = 1;
+    memset(value, 'v', sizeof(value));
+    value[value_bytes] = '\0';
+    for (unsigned i = 0; i < 12 * keys; i++) {
+        unsigned number = i < keys ? i : (unsigned)((random >> 33) % keys);
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        snprintf(key, sizeof(key), "%u", number);
+        assert_int_equal(store(bench, CACHE_SET, key, value), CACHE_OK);
+    }
+}
+
+static void test_overwriting_leaves_no_holes(void **state)
+{
+    struct bench *bench = *state;
+    struct cache_figures figures;
+    overwrite_at_random(bench, 150, 10000);
+    cache_figures(bench->cache, &figures);
+    assert_int_equal(figures.items, 10000);
+    assert_in_range(figures.pages_merged, 1, UINT64_MAX);
+    /* Records, their directory, and a tenth for what is open or about to be squeezed or merged. */
+    size_t pages = figures.pages_buddied + figures.pages_unbuddied;
+    assert_in_range(figures.live_bytes + 2 * figures.items, pages * 4032 * 9 / 10, SIZE_MAX);
+    cache_check(bench->cache);
+}
+
+/* Two logs of the smallest records have no number left long before their page is full: such pages
+ * are as full as they can be, and are not emptied over and over. */
+static void test_smallest_records_stay(void **state)
+{
+    struct bench *bench = *state;
+    struct cache_figures figures;
+    overwrite_at_random(bench, 1, 5000);
+    cache_figures(bench->cache, &figures);
+    assert_int_equal(figures.items, 5000);
+    /* A page is emptied when a fifth of its 256 records is gone. */
+    assert_in_range(figures.pages_merged, 0, 11 * 5000 / (256 / 5));
+    cache_check(bench->cache);
+}
+
 static void test_no_room(void **state)
 {
     struct bench *bench = *state;
@@ -621,6 +664,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_eviction, set_up_no_evict, tear_down),
         cmocka_unit_test_setup_teardown(test_charge_evicts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memory_limit_moves, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_overwriting_leaves_no_holes, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(test_smallest_records_stay, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         cmocka_unit_test(test_config),
     };

@@ -649,6 +649,48 @@ static void visits_may_append(void **state)
     assert_int_equal(rig->seen[1].bits, last.bits);
 }
 
+/* A page with two closed logs is a pair, from either of them; not while more can be put there. */
+static void closed_logs_of_a_page_are_a_pair(void **state)
+{
+    struct rig *rig = *state;
+    struct zbud_handle pair[2] = {{0}, {0}}, one, other;
+
+    one = append(rig, 1000);
+    assert_false(zbud_log_pair(rig->pool, one, pair)); /* open */
+    zbud_log_close(rig->pool, one);
+    assert_false(zbud_log_pair(rig->pool, one, pair)); /* a new log can still be put there */
+    other = append(rig, 800);
+    assert_true(same_page(one, other));
+    assert_false(zbud_log_pair(rig->pool, one, pair)); /* the other is open */
+    assert_int_equal(pair[0].bits, 0);
+    zbud_log_close(rig->pool, other);
+    assert_true(zbud_log_pair(rig->pool, one, pair));
+    assert_true(pair[0].bits + pair[1].bits == one.bits + other.bits);
+    assert_true(zbud_log_pair(rig->pool, other, pair));
+    assert_true(pair[0].bits != pair[1].bits && same_page(pair[0], pair[1]));
+    zbud_free(rig->pool, one);
+    assert_false(zbud_log_pair(rig->pool, other, pair));
+    zbud_free(rig->pool, other);
+}
+
+/* What lives beside a large record, or beside a plain buddy, is no pair. */
+static void only_logs_of_small_records_are_a_pair(void **state)
+{
+    struct rig *rig = *state;
+    struct zbud_handle pair[2], large = append(rig, 2100), small = append(rig, 1000), plain;
+
+    assert_true(same_page(large, small));
+    zbud_log_close(rig->pool, small);
+    assert_false(zbud_log_pair(rig->pool, large, pair));
+    assert_false(zbud_log_pair(rig->pool, small, pair));
+    zbud_free(rig->pool, large);
+    assert_int_equal(zbud_alloc(rig->pool, 2100, &plain), ZBUD_OK);
+    assert_true(same_page(plain, small));
+    assert_false(zbud_log_pair(rig->pool, small, pair));
+    zbud_free(rig->pool, plain);
+    zbud_free(rig->pool, small);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -663,6 +705,8 @@ int main(void)
         CASE(appends_where_it_fits_tightest),
         CASE(kinds_have_logs_of_their_own),
         CASE(a_log_is_closed_on_request),
+        CASE(closed_logs_of_a_page_are_a_pair),
+        CASE(only_logs_of_small_records_are_a_pair),
         CASE(a_fifth_log_closes_one),
         CASE(an_open_logs_slack_is_its_own),
         CASE(large_records_live_alone),
