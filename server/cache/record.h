@@ -3,7 +3,7 @@
  *
  *   +-----------+-------------+----------------+---------------------+---------------------------+
  *   | key bytes | value bytes | sequence delta | [flags] [expiry]    | payload                   |
- *   | 1         | varint      | zigzag varint  | varint    4, extra  | key and value, raw or LZ4 |
+ *   | 1         | varint      | folded varint  | varint    4, extra  | key and value, raw or LZ4 |
  *   +-----------+-------------+----------------+---------------------+---------------------------+
  *
  *   large:                      ... header ... | first page | stream bytes | key | tail |
