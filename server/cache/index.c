@@ -12,18 +12,25 @@
 #define PAGE_BUCKETS         (ZBUD_PAGE_BYTES / BUCKET_BYTES)
 #define PAGE_SLOTS           (ZBUD_PAGE_BYTES / sizeof(uint64_t))
 #define SEGMENT_SLOTS        (INDEX_SEGMENT_PAGES_MAX * PAGE_SLOTS)
-/* Splits of a segment; each takes a bit of the tag's power to tell keys apart. Sized as in
- * index_new(), three are enough for items of 30 bytes; the others are for a limit raised later. */
+/* Splits of a segment; each takes a bit of the tag's power to tell keys apart: after seven, 1 of
+ * 180 look-ups meets a second candidate. Sized as in index_new(), seven are enough for items of 30
+ * bytes; the others are for a limit raised later. */
 #define SPLITS_MAX           12u
-/* A segment for each MiB of memory: one page of index for 256 KiB at the least, and some 5,000
- * items of 200 stored bytes, which take 11 pages, at the most. */
-#define SEGMENT_MEMORY_PAGES 256u
+/* A segment to start with for each 16 MiB of memory. Under four pages a segment costs more than 11
+ * bytes an item, and with four it has 1,900 items: the fewer segments, the sooner. */
+#define SEGMENT_MEMORY_PAGES 4096u
 #define ROOT_BITS_MAX        14u
 /* An insert finds a place in one or two looks up to here; 7 of 8 pages full. */
 #define LOAD_GROW_PCT        92u
 #define SPLIT_PAGES          9u /* of each half of a split: 16 pages at 92 % are 8.2 at 90 % */
-/* Pages a segment is cut down to, so that it does not grow again at once. */
-#define LOAD_SHRINK_PCT      80u
+/* Pages a segment is cut down to, so that it does not grow again at once: it takes a page and a
+ * half of items more before it does. */
+#define LOAD_SHRINK_PCT      85u
+/* Two halves of a split with at most so many items are one again: 11 pages for 8.2 of a split. */
+#define MERGE_ITEMS          4500u
+#define LOAD_MERGE_PCT       80u
+#define SPLITS_UNUSED        UINT8_MAX
+#define SEGMENT_NONE         UINT32_MAX
 #define HANDLE_BITS          ZBUD_HANDLE_BITS
 #define NUMBER_BITS          7u
 #define FREQUENCY_BITS       2u
@@ -34,13 +41,16 @@
 static_assert(TAG_SHIFT + HASH_TAG_BITS == 64, "a slot is 64 bits");
 static_assert(ZBUD_RECORDS_MAX <= 1u << NUMBER_BITS, "a record's number fits its bits");
 static_assert(ROOT_BITS_MAX <= HASH_SEGMENT_BITS, "the hash has a bit for each root");
+static_assert(ROOT_BITS_MAX <= 16 && SPLITS_MAX <= 16, "a segment's root and suffix fit");
 static_assert(SPLITS_MAX + 12 <= HASH_TAG_BITS, "splits leave the tag bits for the buckets");
 
 struct segment {
-    uint32_t pages[INDEX_SEGMENT_PAGES_MAX];
+    uint32_t pages[INDEX_SEGMENT_PAGES_MAX]; /* unused: the first is the next unused one */
     uint32_t items;
     uint8_t pages_count;
     uint8_t splits; /* low bits of the tag that all its slots share */
+    uint16_t root;
+    uint16_t suffix; /* those bits */
 };
 
 struct index {
@@ -48,8 +58,9 @@ struct index {
     /* Address space for the most there can be; memory comes as it is used. */
     struct segment *segments;
     uint32_t *directory;
-    uint32_t segments_count;
+    uint32_t segments_count; /* unused ones, which were merged into others, included */
     uint32_t segments_max;
+    uint32_t unused_first;
     uint32_t shrink_next;
     unsigned root_bits; /* of the hash's segment bits */
     unsigned splits;    /* of the segment that was split most */
@@ -200,10 +211,9 @@ static uint64_t *segment_put(const struct index *index, const struct segment *se
     return empty;
 }
 
-static void segment_gather(const struct index *index, const struct segment *segment,
-                           struct slots *gathered)
+static void segment_gather_more(const struct index *index, const struct segment *segment,
+                                struct slots *gathered)
 {
-    gathered->count = 0;
     for (unsigned page = 0; page < segment->pages_count; page++) {
         uint64_t *slots = zbud_arena_page(index->arena, segment->pages[page]);
         for (size_t i = 0; i < PAGE_SLOTS; i++) {
@@ -211,6 +221,13 @@ static void segment_gather(const struct index *index, const struct segment *segm
                 gathered->slots[gathered->count++] = slots[i];
         }
     }
+}
+
+static void segment_gather(const struct index *index, const struct segment *segment,
+                           struct slots *gathered)
+{
+    gathered->count = 0;
+    segment_gather_more(index, segment, gathered);
 }
 
 /* The segment holds just these slots afterwards; what finds no place is lost and counted. */
@@ -261,14 +278,13 @@ static void directory_double(struct index *index)
     index->splits++;
 }
 
-/* The entries of the old half whose suffix has bit @splits set go to the new. */
-static void directory_point(struct index *index, uint32_t old, uint32_t fresh, unsigned splits)
+/* All entries that the segment's root and suffix name are the segment's. */
+static void directory_point(struct index *index, const struct segment *segment, uint32_t number)
 {
-    size_t entries = (size_t)1 << (index->root_bits + index->splits);
-    for (size_t i = 0; i < entries; i++) {
-        if (index->directory[i] == old && (i >> splits & 1))
-            index->directory[i] = fresh;
-    }
+    uint32_t *entries = index->directory + ((size_t)segment->root << index->splits);
+    for (size_t i = segment->suffix; i < (size_t)1 << index->splits;
+         i += (size_t)1 << segment->splits)
+        entries[i] = number;
 }
 
 /* Slots whose tag has that bit clear come to the front; returns how many they are. */
@@ -287,15 +303,44 @@ static size_t partition(struct slots *gathered, unsigned bit)
     return low;
 }
 
+/* A segment that nothing names yet, or SEGMENT_NONE. */
+static uint32_t take_segment(struct index *index)
+{
+    uint32_t number = index->unused_first;
+    if (number != SEGMENT_NONE) {
+        index->unused_first = index->segments[number].pages[0];
+        return number;
+    }
+    return index->segments_count < index->segments_max ? index->segments_count++ : SEGMENT_NONE;
+}
+
+static void give_segment(struct index *index, uint32_t number)
+{
+    struct segment *segment = &index->segments[number];
+    *segment = (struct segment){.splits = SPLITS_UNUSED, .pages = {index->unused_first}};
+    index->unused_first = number;
+}
+
+static uint32_t number_of(const struct index *index, const struct segment *segment)
+{
+    return (uint32_t)(segment - index->segments);
+}
+
 static bool segment_split(struct index *index, struct segment *segment)
 {
-    if (segment->splits == SPLITS_MAX || index->segments_count == index->segments_max)
+    if (segment->splits == SPLITS_MAX)
         return false;
-    struct segment *fresh = &index->segments[index->segments_count];
-    *fresh = (struct segment){.splits = (uint8_t)(segment->splits + 1)};
+    uint32_t number = take_segment(index);
+    if (number == SEGMENT_NONE)
+        return false;
+    struct segment *fresh = &index->segments[number];
+    *fresh = (struct segment){.splits = (uint8_t)(segment->splits + 1),
+                              .root = segment->root,
+                              .suffix = (uint16_t)(segment->suffix | 1u << segment->splits)};
     while (fresh->pages_count < SPLIT_PAGES) {
         if (!segment_add_page(index, fresh)) {
             segment_drop_pages(index, fresh, 0);
+            give_segment(index, number);
             return false;
         }
     }
@@ -304,10 +349,8 @@ static bool segment_split(struct index *index, struct segment *segment)
     size_t low = partition(&gathered, segment->splits);
     if (segment->splits == index->splits)
         directory_double(index);
-    directory_point(index, (uint32_t)(segment - index->segments), index->segments_count,
-                    segment->splits);
-    index->segments_count++;
     segment->splits++;
+    directory_point(index, fresh, number);
     segment_drop_pages(index, segment, SPLIT_PAGES);
     segment_refill(index, segment, gathered.slots, low);
     segment_refill(index, fresh, gathered.slots + low, gathered.count - low);
@@ -344,6 +387,7 @@ struct index *index_new(struct zbud_arena *arena, size_t memory_bytes)
     if (index == NULL)
         return NULL;
     index->arena = arena;
+    index->unused_first = SEGMENT_NONE;
     size_t roots = memory_bytes / ZBUD_PAGE_BYTES / SEGMENT_MEMORY_PAGES;
     while (index->root_bits < ROOT_BITS_MAX && 2u << index->root_bits <= roots)
         index->root_bits++;
@@ -358,8 +402,10 @@ struct index *index_new(struct zbud_arena *arena, size_t memory_bytes)
         index_free(index);
         return NULL;
     }
-    for (uint32_t root = 0; root < index->segments_count; root++)
+    for (uint32_t root = 0; root < index->segments_count; root++) {
         index->directory[root] = root;
+        index->segments[root].root = (uint16_t)root;
+    }
     return index;
 }
 
@@ -455,19 +501,78 @@ const uint64_t *index_sample(const struct index *index, uint64_t random)
     return NULL;
 }
 
+/* Cuts the segment down to @keep pages, if all its slots find a place there. */
+static void segment_cut(struct index *index, struct segment *segment, unsigned keep)
+{
+    struct slots gathered;
+    unsigned pages_count = segment->pages_count;
+    size_t lost = index->lost;
+    segment_gather(index, segment, &gathered);
+    segment->pages_count = (uint8_t)keep;
+    segment_refill(index, segment, gathered.slots, gathered.count);
+    segment->pages_count = (uint8_t)pages_count;
+    if (index->lost == lost) {
+        segment_drop_pages(index, segment, keep);
+        return;
+    }
+    index->lost = lost;
+    segment_refill(index, segment, gathered.slots, gathered.count);
+}
+
+static unsigned pages_for(size_t items, size_t load_pct)
+{
+    return (unsigned)((items * 100 / load_pct + PAGE_SLOTS - 1) / PAGE_SLOTS);
+}
+
+/* The other half of the split that a segment comes from, where it is whole; else NULL. */
+static struct segment *sibling_of(const struct index *index, const struct segment *segment)
+{
+    if (segment->splits == 0)
+        return NULL;
+    size_t suffix = segment->suffix ^ 1u << (segment->splits - 1);
+    size_t entry = (size_t)segment->root << index->splits | suffix;
+    struct segment *sibling = &index->segments[index->directory[entry]];
+    return sibling->splits == segment->splits ? sibling : NULL;
+}
+
+/* Takes back a split. The two segments' pages are enough, so it cannot fail for want of one. */
+static bool segment_merge(struct index *index, struct segment *low, struct segment *high)
+{
+    struct slots gathered;
+    size_t items = low->items + high->items;
+    unsigned pages = pages_for(items, LOAD_MERGE_PCT);
+    if (items > MERGE_ITEMS || pages > (unsigned)low->pages_count + high->pages_count)
+        return false;
+    segment_gather(index, low, &gathered);
+    segment_gather_more(index, high, &gathered);
+    while (low->pages_count < pages)
+        low->pages[low->pages_count++] = high->pages[--high->pages_count];
+    segment_drop_pages(index, low, pages);
+    segment_drop_pages(index, high, 0);
+    index->items -= high->items;
+    low->splits--;
+    directory_point(index, low, number_of(index, low));
+    give_segment(index, number_of(index, high));
+    segment_refill(index, low, gathered.slots, gathered.count);
+    return true;
+}
+
 bool index_shrink(struct index *index)
 {
     struct segment *segment = &index->segments[index->shrink_next];
     index->shrink_next = (index->shrink_next + 1) % index->segments_count;
-    unsigned pages =
-        (unsigned)((segment->items * 100 / LOAD_SHRINK_PCT + PAGE_SLOTS - 1) / PAGE_SLOTS);
-    /* A page more or less is not worth a rebuild of a large segment. */
-    if (pages + 1 + pages / 8 < segment->pages_count || (pages == 0 && segment->pages_count > 0)) {
-        struct slots gathered;
-        segment_gather(index, segment, &gathered);
-        segment_drop_pages(index, segment, pages);
-        segment_refill(index, segment, gathered.slots, gathered.count);
+    if (segment->splits == SPLITS_UNUSED)
+        return index->shrink_next == 0;
+    struct segment *sibling = sibling_of(index, segment);
+    if (sibling != NULL) {
+        bool is_low = (segment->suffix >> (segment->splits - 1) & 1) == 0;
+        if (segment_merge(index, is_low ? segment : sibling, is_low ? sibling : segment))
+            return index->shrink_next == 0;
     }
+    unsigned pages = pages_for(segment->items, LOAD_SHRINK_PCT);
+    if (pages < segment->pages_count &&
+        segment->pages_count * ZBUD_PAGE_BYTES > segment->items * INDEX_ITEM_BYTES_MAX)
+        segment_cut(index, segment, pages);
     return index->shrink_next == 0;
 }
 
@@ -511,13 +616,18 @@ void index_check(const struct index *index, index_visit_fn *visit, void *context
     size_t items = 0, pages = 0;
     for (uint32_t i = 0; i < index->segments_count; i++) {
         const struct segment *segment = &index->segments[i];
+        if (segment->splits == SPLITS_UNUSED)
+            continue;
         assert(segment->splits <= index->splits);
         segment_check(index, segment, visit, context);
         items += segment->items;
         pages += segment->pages_count;
         size_t entries = 0;
-        for (size_t e = 0; e < (size_t)1 << (index->root_bits + index->splits); e++)
-            entries += index->directory[e] == i;
+        for (size_t e = 0; e < (size_t)1 << index->splits; e++) {
+            bool is_its = (e & ((1u << segment->splits) - 1)) == segment->suffix;
+            assert((index->directory[((size_t)segment->root << index->splits) + e] == i) == is_its);
+            entries += is_its;
+        }
         assert(entries == (size_t)1 << (index->splits - segment->splits));
     }
     assert(items == index->items && pages == index->pages);

@@ -14,7 +14,8 @@
  * a slot stands, a segment grows by one page at a time, rehashing only its own slots without
  * looking at a single key; at INDEX_SEGMENT_PAGES_MAX pages it splits in two by the next low bit
  * of the tag (extendible hashing). Every step is bounded by the size of a segment, and the table
- * is never more than a page a segment larger than it must be: 9 to 10 bytes an item.
+ * is never more than a page a segment larger than it must be: 9 to 10 bytes an item. Where there
+ * are fewer items again, a segment loses pages, and the two halves of a split become one.
  *
  * Words: the *frequency* of an item counts its hits since it was written, less its rescues; it is
  * 3 at most.
@@ -22,8 +23,8 @@
  * Invariants:
  *   INDEX-1  a slot stands in one of the two buckets its tag names, in the segment its hash names.
  *   INDEX-2  a segment's items = its slots that are not empty; the index's = the segments' sum.
- *   INDEX-3  where the most split segment was split D times, one split d times has 2^(D-d) entries
- *            in the directory.
+ *   INDEX-3  a directory that was doubled D times has 2^(D-d) entries for a segment split d times:
+ *            those of its root that end in the d bits its tags share.
  *
  * Threads: none of its own; the shard's lock.
  * Sources: Pagh and Rodler, Cuckoo hashing (2004); Fan et al., MemC3 (2013) for the second bucket
@@ -41,6 +42,7 @@
 #define INDEX_FREQUENCY_MAX     3u
 #define INDEX_SEGMENT_PAGES_MAX 16u
 #define INDEX_CANDIDATES_MAX    16u /* slots in a key's two buckets */
+#define INDEX_ITEM_BYTES_MAX    11u /* from some 1,900 items a segment on; see README.md */
 
 struct index;
 
@@ -88,7 +90,8 @@ unsigned index_slot_frequency(const uint64_t *slot);
 void index_slot_set_frequency(uint64_t *slot, unsigned frequency);
 
 /**
- * index_shrink() - look at one more segment and give back pages it can do without.
+ * index_shrink() - look at one more segment and give back pages it can do without: where it takes
+ * more than INDEX_ITEM_BYTES_MAX an item, or it and the other half of its split fit one segment.
  *
  * Returns true when it has come round to the first segment again.
  */
