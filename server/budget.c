@@ -10,7 +10,9 @@
 struct budget {
     pthread_mutex_t lock;
     struct cache *cache;
-    size_t held_bytes;
+    size_t mapped_bytes;   /* held in mappings of their own */
+    size_t heap_bytes;     /* held on malloc's heap */
+    size_t heap_bytes_max; /* since it was tidied */
     size_t charged_bytes;
     size_t prepaid_bytes;
     size_t share_bytes;
@@ -21,6 +23,45 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t prepaid_for(size_t memory_bytes)
+{
+    return min_size(memory_bytes / LIMITS_CONNS_PREPAID_DIVISOR, LIMITS_CONNS_PREPAID_BYTES_MAX);
+}
+
+/* Where malloc puts it. */
+static bool is_mapped(size_t bytes)
+{
+    return bytes >= LIMITS_MAPPED_BYTES_MIN;
+}
+
+/* What must be charged: a heap does not shrink when something in its middle is freed. */
+static size_t resident_bytes(const struct budget *budget)
+{
+    return budget->mapped_bytes + budget->heap_bytes_max;
+}
+
+static void count(struct budget *budget, size_t old_bytes, size_t bytes)
+{
+    budget->mapped_bytes += is_mapped(bytes) ? bytes : 0;
+    budget->heap_bytes += is_mapped(bytes) ? 0 : bytes;
+    /* A block that moves is there twice for a moment. */
+    if (budget->heap_bytes > budget->heap_bytes_max) {
+        budget->heap_bytes_max = budget->heap_bytes;
+    }
+    budget->mapped_bytes -= is_mapped(old_bytes) ? old_bytes : 0;
+    budget->heap_bytes -= is_mapped(old_bytes) ? 0 : old_bytes;
+}
+
+static size_t held_bytes(const struct budget *budget)
+{
+    return budget->mapped_bytes + budget->heap_bytes;
+}
+
 struct budget *budget_new(struct cache *cache, size_t memory_bytes)
 {
     struct budget *budget = malloc(sizeof(*budget));
@@ -28,8 +69,7 @@ struct budget *budget_new(struct cache *cache, size_t memory_bytes)
     if (budget == NULL) {
         return NULL;
     }
-    const size_t prepaid_bytes =
-        min_size(memory_bytes / LIMITS_CONNS_PREPAID_DIVISOR, LIMITS_CONNS_PREPAID_BYTES_MAX);
+    const size_t prepaid_bytes = prepaid_for(memory_bytes);
     if (cache_charge(cache, prepaid_bytes) != CACHE_OK) {
         free(budget);
         return NULL;
@@ -49,7 +89,7 @@ void budget_free(struct budget *budget)
     if (budget == NULL) {
         return;
     }
-    assert(budget->held_bytes == 0);
+    assert(held_bytes(budget) == 0);
     cache_uncharge(budget->cache, budget->charged_bytes);
     pthread_mutex_destroy(&budget->lock);
     free(budget);
@@ -84,31 +124,50 @@ static size_t limit_for(const struct budget *budget, size_t bytes)
                                              : budget->share_bytes - small_bytes;
 }
 
-bool budget_take(struct budget *budget, size_t bytes)
+bool budget_grow(struct budget *budget, size_t old_bytes, size_t bytes)
 {
+    assert(bytes >= old_bytes);
+    const size_t more_bytes = bytes - old_bytes;
     bool taken = false;
 
     pthread_mutex_lock(&budget->lock);
-    const size_t held_bytes = budget->held_bytes + bytes;
-    if (bytes <= budget->share_bytes && held_bytes <= limit_for(budget, bytes)) {
-        taken = charge_up_to(budget, held_bytes);
+    assert(old_bytes <= held_bytes(budget));
+    if (more_bytes <= budget->share_bytes &&
+        held_bytes(budget) + more_bytes <= limit_for(budget, more_bytes)) {
+        struct budget after = *budget;
+        count(&after, old_bytes, bytes);
+        taken = charge_up_to(budget, resident_bytes(&after));
     }
     if (taken) {
-        budget->held_bytes = held_bytes;
+        count(budget, old_bytes, bytes);
     }
     pthread_mutex_unlock(&budget->lock);
     return taken;
 }
 
+void budget_shrink(struct budget *budget, size_t old_bytes, size_t bytes)
+{
+    assert(bytes <= old_bytes);
+    pthread_mutex_lock(&budget->lock);
+    assert(old_bytes <= held_bytes(budget));
+    count(budget, old_bytes, bytes);
+    pthread_mutex_unlock(&budget->lock);
+}
+
+bool budget_take(struct budget *budget, size_t bytes)
+{
+    return budget_grow(budget, 0, bytes);
+}
+
 void budget_give(struct budget *budget, size_t bytes)
 {
-    pthread_mutex_lock(&budget->lock);
-    assert(bytes <= budget->held_bytes);
-    budget->held_bytes -= bytes;
+    budget_shrink(budget, bytes, 0);
+}
 
-    /* Two steps of slack stay, so that a buffer taken and given in turn does not go to the
-     * cache. */
-    size_t keep = budget->held_bytes + 2 * LIMITS_CONNS_CHARGE_STEP_BYTES;
+/* Two steps of slack stay, so that a buffer taken and given in turn does not go to the cache. */
+static void uncharge_rest(struct budget *budget)
+{
+    size_t keep = resident_bytes(budget) + 2 * LIMITS_CONNS_CHARGE_STEP_BYTES;
     if (keep < budget->prepaid_bytes) {
         keep = budget->prepaid_bytes;
     }
@@ -116,29 +175,61 @@ void budget_give(struct budget *budget, size_t bytes)
         cache_uncharge(budget->cache, budget->charged_bytes - keep);
         budget->charged_bytes = keep;
     }
+}
+
+void budget_tidy(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    budget->heap_bytes_max = budget->heap_bytes;
+    uncharge_rest(budget);
     pthread_mutex_unlock(&budget->lock);
 }
 
 bool budget_is_tight(struct budget *budget)
 {
     pthread_mutex_lock(&budget->lock);
-    const bool tight = budget->held_bytes > budget->share_bytes / LIMITS_CONNS_TIGHT_DIVISOR;
+    const bool tight = held_bytes(budget) > budget->share_bytes / LIMITS_CONNS_TIGHT_DIVISOR;
     pthread_mutex_unlock(&budget->lock);
     return tight;
 }
 
-void budget_set_memory(struct budget *budget, size_t memory_bytes)
+/* Whether a cache has room beside what is charged for good; what connections hold now comes
+ * back. */
+static bool leaves_room(const struct budget *budget, size_t memory_bytes)
 {
+    struct cache_figures cache;
+
+    cache_figures(budget->cache, &cache);
+    const size_t others_bytes = (size_t)cache.charged_bytes - budget->charged_bytes;
+    const size_t items_bytes =
+        max_size(memory_bytes / LIMITS_CACHE_DIVISOR_MIN, LIMITS_CACHE_BYTES_MIN);
+    return others_bytes + prepaid_for(memory_bytes) + items_bytes <= memory_bytes;
+}
+
+bool budget_set_memory(struct budget *budget, size_t memory_bytes)
+{
+    const size_t prepaid_bytes = prepaid_for(memory_bytes);
+
+    /* All under one lock: of two that change it at once, one has its way in both places. */
     pthread_mutex_lock(&budget->lock);
-    budget->share_bytes = memory_bytes / LIMITS_CONNS_SHARE_DIVISOR;
+    const bool set = leaves_room(budget, memory_bytes) &&
+                     cache_set_memory(budget->cache, memory_bytes) == CACHE_OK;
+    if (set) {
+        budget->share_bytes = memory_bytes / LIMITS_CONNS_SHARE_DIVISOR;
+        if (prepaid_bytes <= budget->prepaid_bytes || charge_up_to(budget, prepaid_bytes)) {
+            budget->prepaid_bytes = prepaid_bytes;
+        }
+        uncharge_rest(budget);
+    }
     pthread_mutex_unlock(&budget->lock);
+    return set;
 }
 
 void budget_figures(struct budget *budget, struct budget_figures *figures)
 {
     pthread_mutex_lock(&budget->lock);
     *figures = (struct budget_figures){
-        .held_bytes = budget->held_bytes,
+        .held_bytes = held_bytes(budget),
         .charged_bytes = budget->charged_bytes,
         .share_bytes = budget->share_bytes,
     };

@@ -395,11 +395,9 @@ static enum command_outcome execute_memlimit(struct call *call)
     if (megabytes > MEMLIMIT_MB_MAX) {
         return answer(call, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     }
-    const size_t memory_bytes = (size_t)megabytes << 20;
-    if (cache_set_memory(shared->cache, memory_bytes) != CACHE_OK) {
+    if (!budget_set_memory(shared->budget, (size_t)megabytes << 20)) {
         return answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
     }
-    budget_set_memory(shared->budget, memory_bytes);
     return answer(call, "OK");
 }
 

@@ -5,13 +5,16 @@
 #include "server/limits.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* A charge is lowered only when it is this much too high, so that it does not follow every
  * buffer. */
-#define SLACK_BYTES (1u << 20)
+#define SLACK_BYTES  (1u << 20)
+/* How often malloc's heap is trimmed while the process is larger than it was at the start. */
+#define TRIM_EVERY_S 5u
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define INSTRUMENTED 1
@@ -31,6 +34,7 @@ struct footprint {
     size_t charged_bytes;
     size_t charged_bytes_min;
     size_t measured_bytes;
+    unsigned seconds; /* since the last trim, of those in which there was reason for one */
 };
 
 /* The process's resident set, without an allocation. 0 where the system does not tell. */
@@ -56,7 +60,8 @@ static size_t read_rss(void)
 }
 
 /* The resident set is read first: pages that the cache takes between the two readings make the
- * result smaller, never larger. */
+ * result smaller, never larger. What the cache charged itself (its threads' memory, dictionaries)
+ * is not counted a second time. */
 static size_t measure(const struct footprint *footprint)
 {
     struct cache_figures cache;
@@ -68,7 +73,11 @@ static size_t measure(const struct footprint *footprint)
 #endif
     cache_figures(footprint->cache, &cache);
     budget_figures(footprint->budget, &budget);
-    const size_t others_bytes = (size_t)cache.resident_bytes + budget.held_bytes;
+    const size_t charged_bytes = footprint->charged_bytes + budget.charged_bytes;
+    size_t others_bytes = (size_t)cache.resident_bytes + budget.held_bytes;
+    if (cache.charged_bytes > charged_bytes) {
+        others_bytes += (size_t)cache.charged_bytes - charged_bytes;
+    }
     return rss_bytes > others_bytes ? rss_bytes - others_bytes : 0;
 }
 
@@ -103,9 +112,23 @@ void footprint_free(struct footprint *footprint)
     free(footprint);
 }
 
-void footprint_adjust(struct footprint *footprint)
+/* What connections had of malloc's heap lies there in pieces when they are gone. A trim of a few
+ * MiB of them takes some 100 us, during which nobody else gets from malloc. */
+static size_t measure_trimmed(struct footprint *footprint)
 {
-    const size_t measured_bytes = measure(footprint);
+    size_t measured_bytes = measure(footprint);
+
+    if (measured_bytes > footprint->charged_bytes_min && ++footprint->seconds >= TRIM_EVERY_S) {
+        (void)malloc_trim(0);
+        footprint->seconds = 0;
+        measured_bytes = measure(footprint);
+    }
+    return measured_bytes;
+}
+
+static void adjust(struct footprint *footprint)
+{
+    const size_t measured_bytes = measure_trimmed(footprint);
     size_t *charged_bytes = &footprint->charged_bytes;
 
     footprint->measured_bytes = measured_bytes;
@@ -124,6 +147,14 @@ void footprint_adjust(struct footprint *footprint)
         cache_uncharge(footprint->cache, *charged_bytes - enough);
         *charged_bytes = enough;
     }
+}
+
+void footprint_adjust(struct footprint *footprint)
+{
+    adjust(footprint);
+    /* Only now: what connections gave back and malloc still holds has just become a part of the
+     * footprint. Were it the cache's at once, both would have it. */
+    budget_tidy(footprint->budget);
 }
 
 size_t footprint_bytes(const struct footprint *footprint)

@@ -1,8 +1,8 @@
 /*
  * footprint.h - what the process holds beside the cache and its connections, measured and charged.
  *
- *   RSS = arena's pages + connections' buffers + everything else (code, stacks, tables, malloc)
- *                                                ^^^^^^^^^^^^^^^ the footprint
+ *   RSS = arena + connections' buffers + what the cache charged + everything else (code, stacks,
+ *                                                                  malloc's slack): the footprint
  *
  * -m is a promise about the whole process. So the rest of it is measured once everything is set
  * up, charged to the cache with a stated reserve for what is touched only later (limits.h), and

@@ -28,6 +28,9 @@
 /* A "stats" section that would be longer is refused: 250 bytes a connection, 100,000 of them. */
 #define LIMITS_STATS_BYTES             (32u << 20)
 
+/* Blocks from here on are mappings of their own, and go back to the system when they are freed. */
+#define LIMITS_MAPPED_BYTES_MIN        (64u << 10)
+
 /* All connections together hold at most this share of -m: the rest of it stays the cache's. */
 #define LIMITS_CONNS_SHARE_DIVISOR     2u
 /* Of that share a part is set aside at start, so that a full cache that may not evict (-M) still
@@ -64,6 +67,15 @@
 #define LIMITS_MAINTAIN_PAUSE_US_MAX   200000u
 #define LIMITS_MAINTAIN_ROUND_PAUSE_US 100000u
 #define LIMITS_MAINTAIN_NICE           10
+/* While there is more than a lowered limit allows: most of a core. Tiny items take .9 us each to
+ * evict, 20 s for 750 MiB of them. */
+#define LIMITS_MAINTAIN_OVER_PAUSE_US  250u
+
+/* What a lowered limit must leave to items: below that the new limit is refused. */
+#define LIMITS_CACHE_BYTES_MIN         ((size_t)512 << 10)
+#define LIMITS_CACHE_DIVISOR_MIN       16u
+/* Address space that the limit can be raised into: so many times -m, or all the system's memory. */
+#define LIMITS_MEMORY_RAISE_MAX        4u
 
 /* A thread's stack and its thread-local memory: 8 to 20 KiB were touched under load and by every
  * section of "stats"; a sanitizer takes several times that. */

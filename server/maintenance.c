@@ -62,6 +62,9 @@ static uint64_t work(struct maintenance *maintenance)
     if (!more) {
         return LIMITS_MAINTAIN_ROUND_PAUSE_US;
     }
+    if (cache_is_over(maintenance->cache)) {
+        return LIMITS_MAINTAIN_OVER_PAUSE_US;
+    }
     const uint64_t pause_us = worked_us * (100 - maintenance->share_pct) / maintenance->share_pct;
     return pause_us < LIMITS_MAINTAIN_PAUSE_US_MAX ? pause_us : LIMITS_MAINTAIN_PAUSE_US_MAX;
 }

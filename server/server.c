@@ -15,6 +15,7 @@
 
 #include <event2/event.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -27,8 +28,6 @@
 /* A lock for so many threads waits seldom; a shard takes a few pages of its own. */
 #define SHARDS_PER_THREAD  4u
 #define SHARD_BYTES_MIN    ((size_t)4 << 20)
-/* Buffers from here on are mappings of their own, and go back to the system when they are freed. */
-#define MMAP_BYTES_MIN     (64 << 10)
 #define PORTS_PATH_SETTING "MEMCACHED_PORT_FILENAME"
 
 struct server {
@@ -116,17 +115,32 @@ static unsigned choose_shards(const struct config *config)
     return shards;
 }
 
+/* Address space for "cache_memlimit" to grow into. Locked memory would all be taken at once. */
+static size_t choose_reserve(const struct config *config)
+{
+    const size_t system_bytes = system_memory_bytes();
+    size_t bytes = CACHE_MEMORY_BYTES_MAX;
+
+    static_assert(CONFIG_MEMORY_BYTES_MAX == CACHE_MEMORY_BYTES_MAX, "-m fits the cache");
+
+    if (config->lock_memory) {
+        return config->memory_bytes;
+    }
+    if (config->memory_bytes < CACHE_MEMORY_BYTES_MAX / LIMITS_MEMORY_RAISE_MAX) {
+        bytes = config->memory_bytes * LIMITS_MEMORY_RAISE_MAX;
+    }
+    if (bytes < system_bytes) {
+        bytes = system_bytes;
+    }
+    return bytes < CACHE_MEMORY_BYTES_MAX ? bytes : CACHE_MEMORY_BYTES_MAX;
+}
+
 static bool make_cache(struct server *server)
 {
     const struct config *config = server->config;
-    const size_t system_bytes = system_memory_bytes();
     struct cache_config cache = {
         .memory_bytes = config->memory_bytes,
-        /* Address space for "cache_memlimit" to grow into; locked memory would all be taken at
-         * once. */
-        .reserve_bytes = config->lock_memory || system_bytes < config->memory_bytes
-                             ? config->memory_bytes
-                             : system_bytes,
+        .reserve_bytes = choose_reserve(config),
         .item_bytes_max = config->item_bytes_max,
         .shards = choose_shards(config),
         .evict = config->evict,
@@ -140,6 +154,12 @@ static bool make_cache(struct server *server)
         return false;
     }
     server->cache = cache_new(&cache);
+    if (server->cache == NULL) {
+        /* Where address space counts (ulimit -v, vm.overcommit_memory 2): what is asked for and no
+         * more. */
+        cache.reserve_bytes = config->memory_bytes;
+        server->cache = cache_new(&cache);
+    }
     if (server->cache == NULL) {
         log_say(server->log, LOG_ALWAYS, "no memory for a cache of %zu MB",
                 config->memory_bytes >> 20);
@@ -258,7 +278,7 @@ struct server *server_new(const struct config *config, const struct clock *clock
     }
     /* One heap for all threads: what one frees another can use, and little is held in vain. */
     (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
+    (void)mallopt(M_MMAP_THRESHOLD, (int)LIMITS_MAPPED_BYTES_MIN);
     server->config = config;
     server->clock = clock;
     server->log = log;

@@ -35,7 +35,7 @@
 
 #define CONFIG_ITEM_BYTES_MIN    1024u
 #define CONFIG_ITEM_BYTES_MAX    (128u << 20)
-#define CONFIG_MEMORY_BYTES_MAX  ((size_t)16 << 40)
+#define CONFIG_MEMORY_BYTES_MAX  (((size_t)1 << 39) - ((size_t)2 << 20)) /* the cache's */
 #define CONFIG_THREADS_MAX       1024u
 #define CONFIG_THREADS_WARN      64u
 #define CONFIG_CONNS_MAX         10000000u

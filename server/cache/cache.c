@@ -43,9 +43,12 @@ struct cache_worker {
 static bool config_valid(const struct cache_config *config)
 {
     unsigned shards = config->shards;
+    static_assert(CACHE_MEMORY_BYTES_MAX / ZBUD_PAGE_BYTES < 1u << (ZBUD_HANDLE_BITS - 1),
+                  "a handle can name each page, and none");
     return shards > 0 && shards <= CACHE_SHARDS_MAX && (shards & (shards - 1)) == 0 &&
            config->memory_bytes >= MEMORY_BYTES_MIN &&
            config->memory_bytes <= config->reserve_bytes &&
+           config->reserve_bytes <= CACHE_MEMORY_BYTES_MAX &&
            config->item_bytes_max <= CACHE_ITEM_BYTES_MAX;
 }
 
@@ -149,9 +152,11 @@ bool cache_reclaim_oldest(struct cache *cache, uint32_t now_s)
 
 static size_t pages_reserved(const struct cache *cache)
 {
+    struct zbud_arena_figures figures;
     if (cache->config.evict)
         return SPARE_PAGES;
-    size_t bytes = cache->config.memory_bytes / NO_EVICT_PART;
+    zbud_arena_figures(cache->arena, &figures);
+    size_t bytes = figures.limit_bytes / NO_EVICT_PART;
     return (bytes < NO_EVICT_BYTES ? bytes : NO_EVICT_BYTES) / ZBUD_PAGE_BYTES;
 }
 
@@ -509,13 +514,19 @@ enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
     return CACHE_OK;
 }
 
+bool cache_is_over(const struct cache *cache)
+{
+    return cache->config.evict && zbud_arena_excess(cache->arena) > 0;
+}
+
 static void arena_figures(const struct cache *cache, struct cache_figures *figures)
 {
     struct zbud_arena_figures arena;
     zbud_arena_figures(cache->arena, &arena);
     figures->memory_bytes = arena.limit_bytes;
     figures->charged_bytes = arena.charged_bytes;
-    figures->resident_bytes = (arena.pages_used + arena.pages_kept) * ZBUD_PAGE_BYTES;
+    figures->resident_bytes =
+        (arena.pages_used + arena.pages_kept) * ZBUD_PAGE_BYTES + arena.table_bytes;
     figures->pages_max = arena.limit_bytes / ZBUD_PAGE_BYTES;
     figures->pages_used = arena.pages_used;
     figures->pages_free = arena.pages_kept;

@@ -20,10 +20,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CACHE_KEY_BYTES_MAX  250u
-#define CACHE_ITEM_BYTES_MAX (128u << 20)
-#define CACHE_NEVER          UINT32_MAX
-#define CACHE_SHARDS_MAX     64u
+#define CACHE_KEY_BYTES_MAX    250u
+#define CACHE_ITEM_BYTES_MAX   (128u << 20)
+#define CACHE_NEVER            UINT32_MAX
+#define CACHE_SHARDS_MAX       64u
+/* What the index can name pages of: 512 GiB, but for 2 MiB. */
+#define CACHE_MEMORY_BYTES_MAX (((size_t)1 << 39) - ((size_t)2 << 20))
 
 struct cache;
 struct cache_worker; /* one thread's scratch memory */
@@ -43,7 +45,9 @@ enum cache_status {
 struct cache_config {
     /* -m: everything the process holds; the caller charges what is not the cache's. */
     size_t memory_bytes;
-    size_t reserve_bytes;  /* the most memory_bytes can be raised to later */
+    /* The most memory_bytes can be raised to later, at most CACHE_MEMORY_BYTES_MAX. Address space,
+     * and nothing else. */
+    size_t reserve_bytes;
     size_t item_bytes_max; /* -I: key, value and 50 bytes of header as memcached counts them */
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
@@ -151,10 +155,17 @@ void cache_flush_all(struct cache *cache, uint32_t at_s, uint32_t now_s);
 enum cache_status cache_charge(struct cache *cache, size_t bytes)
     __attribute__((warn_unused_result));
 void cache_uncharge(struct cache *cache, size_t bytes);
-/** cache_set_memory() - a new limit, at most reserve_bytes; CACHE_TOO_LARGE above. Shrinking is
- * done by cache_maintain(). */
+/**
+ * cache_set_memory() - a new limit, in force at once for all that is taken from now on.
+ *
+ * What is over it goes in the steps of cache_maintain(); without eviction only what is free does,
+ * and nothing is stored until enough was deleted.
+ * Errors: CACHE_TOO_LARGE - above reserve_bytes, or below the least a cache can have.
+ */
 enum cache_status cache_set_memory(struct cache *cache, size_t memory_bytes)
     __attribute__((warn_unused_result));
+/** cache_is_over() - there is more than the limit allows, and cache_maintain() can change that. */
+bool cache_is_over(const struct cache *cache);
 
 /**
  * cache_maintain() - one bounded step of background work: expired and flushed records, squeezing,

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_PAGES            16u
+/* A page of 120 tiny records takes 100 us to reclaim. */
+#define LIMIT_PAGES            2u
 /* Learning takes 1 to 6 MiB for a moment, which a full cache evicts items for. */
 #define LEARN_MEMORY_BYTES_MIN (24u << 20)
 #define LEARN_MEMORY_PART      128u /* of the limit, for samples */
@@ -44,6 +45,7 @@ struct cache_keeper {
     struct prepare prepare;
     unsigned tables;
     unsigned shard; /* where maintenance goes on */
+    unsigned limit_shard;
     uint64_t random;
     uint32_t looked_s;
     uint32_t learned_s;
@@ -99,9 +101,12 @@ void cache_keeper_free(struct cache_keeper *keeper)
     free(keeper);
 }
 
-/* Some pages above the limit, if there are any. */
-static bool keep_limit(struct cache *cache, uint32_t now_s)
+/* Some pages above the limit, if there are any. The index shrinks with what it names, or in the end
+ * it would be most of what is left: a shard's segments are 9 of 1,000 pages of small values and a
+ * quarter of those of tiny ones, and each step looks at one of them. */
+static bool keep_limit(struct cache_keeper *keeper, uint32_t now_s)
 {
+    struct cache *cache = keeper->prepare.cache;
     size_t excess = zbud_arena_excess(cache->arena);
     if (excess > LIMIT_PAGES)
         excess = LIMIT_PAGES;
@@ -112,6 +117,10 @@ static bool keep_limit(struct cache *cache, uint32_t now_s)
         if (!cache_reclaim_oldest(cache, now_s))
             return false;
         zbud_arena_trim(cache->arena, 1);
+    }
+    if (excess > 0) {
+        shard_shrink_index(cache->shards[keeper->limit_shard]);
+        keeper->limit_shard = (keeper->limit_shard + 1) % cache->config.shards;
     }
     return excess > 0;
 }
@@ -318,7 +327,7 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
     struct shard *shard = cache->shards[keeper->shard];
     atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
     keeper->prepare.now_s = now_s;
-    if (keep_limit(cache, now_s))
+    if (keep_limit(keeper, now_s))
         return true;
     if (learn_due(keeper, now_s))
         learn_now(keeper);

@@ -542,6 +542,13 @@ enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *ke
     return status;
 }
 
+void shard_shrink_index(struct shard *shard)
+{
+    lock_take(&shard->lock);
+    (void)index_shrink(shard->index);
+    lock_give(&shard->lock);
+}
+
 void shard_flush(struct shard *shard, uint32_t at_s, uint32_t now_s)
 {
     lock_take(&shard->lock);

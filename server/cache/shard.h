@@ -104,6 +104,8 @@ void shard_flush(struct shard *shard, uint32_t at_s, uint32_t now_s);
  * Returns false where the shard holds no page.
  */
 bool shard_reclaim(struct shard *shard, uint32_t now_s);
+/** shard_shrink_index() - look at one more segment of the index for pages it can do without. */
+void shard_shrink_index(struct shard *shard);
 /** shard_oldest() - zbud_pool_oldest() as it was at the last reclaim or first store; no lock. */
 uint64_t shard_oldest(const struct shard *shard);
 

@@ -12,7 +12,7 @@ bool buffer_resize(struct buffer *buffer, struct budget *budget, size_t capacity
     const size_t waiting = buffer_count(buffer);
 
     assert(capacity > 0 && capacity >= waiting);
-    if (capacity > old_capacity && !budget_take(budget, capacity - old_capacity)) {
+    if (capacity > old_capacity && !budget_grow(budget, old_capacity, capacity)) {
         return false;
     }
     if (buffer->start > 0) {
@@ -23,12 +23,12 @@ bool buffer_resize(struct buffer *buffer, struct budget *budget, size_t capacity
     uint8_t *data = realloc(buffer->data, capacity);
     if (data == NULL) {
         if (capacity > old_capacity) {
-            budget_give(budget, capacity - old_capacity);
+            budget_shrink(budget, capacity, old_capacity);
         }
         return false;
     }
     if (capacity < old_capacity) {
-        budget_give(budget, old_capacity - capacity);
+        budget_shrink(budget, old_capacity, capacity);
     }
     buffer->data = data;
     buffer->capacity = capacity;

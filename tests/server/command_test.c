@@ -493,6 +493,38 @@ static void test_memlimit(void **state)
     assert_int_equal(rig_stat(rig, "", "limit_maxbytes"), 32 << 20);
 }
 
+/* What is charged for good must fit below a new limit, and leave a cache; what connections hold at
+ * the moment need not. */
+static void test_memlimit_leaves_room(void **state)
+{
+    const char *const refusal = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
+    struct rig *rig = *state;
+    struct budget_figures figures;
+    const size_t held_bytes = (size_t)14 << 20;
+
+    rig_expect(rig, "cache_memlimit 32\r\n", "OK\r\n");
+    assert_true(budget_take(rig->shared.budget, held_bytes));
+    rig_expect(rig, "cache_memlimit 16\r\n", "OK\r\n");
+    assert_false(budget_take(rig->shared.budget, 1));
+    budget_give(rig->shared.budget, held_bytes);
+    budget_tidy(rig->shared.budget);
+    budget_figures(rig->shared.budget, &figures);
+    assert_int_equal(figures.charged_bytes, (16 << 20) / 64);
+    assert_true(budget_take(rig->shared.budget, (size_t)7 << 20));
+    budget_give(rig->shared.budget, (size_t)7 << 20);
+    budget_tidy(rig->shared.budget);
+
+    assert_int_equal(cache_charge(rig->cache, (size_t)12 << 20), CACHE_OK);
+    rig_expect(rig, "cache_memlimit 12\r\n", refusal);
+    rig_expect(rig, "cache_memlimit 8\r\n", refusal);
+    assert_int_equal(rig_stat(rig, "", "limit_maxbytes"), 16 << 20);
+    cache_uncharge(rig->cache, (size_t)12 << 20);
+    rig_expect(rig, "cache_memlimit 8\r\n", "OK\r\n");
+    rig_expect(rig, "cache_memlimit 64\r\n", "OK\r\n");
+    budget_figures(rig->shared.budget, &figures);
+    assert_true(figures.charged_bytes >= (64 << 20) / 64);
+}
+
 static void test_options(void **state)
 {
     struct rig *rig = rig_new("-m 16 -A -F -C -X");
@@ -537,6 +569,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_noreply_is_silent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_administration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memlimit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_memlimit_leaves_room, set_up, tear_down),
         cmocka_unit_test(test_options),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
