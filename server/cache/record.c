@@ -50,13 +50,94 @@ static int64_t unfold(uint64_t number)
     return number % 8 == 7 ? -(int64_t)(number >> 3) - 1 : (int64_t)(number - number / 8);
 }
 
+/*
+ * Value bytes and distance together, told apart by the first byte's high bits:
+ *
+ *   0vvvvvvv varint(d)                   values to 127 bytes
+ *   10vvvvvv vvvvvddd dddddddd           to 2,047, distances of 11 bits
+ *   110vvvvv vvvvvvvv vddddddd           to 16,383, distances of 7
+ *   111vvvvv varint(v >> 5) varint(d)    all others
+ *
+ * For one value no smaller distance takes more bytes.
+ */
+#define SMALL_VALUE_BITS   7u
+#define MIDDLE_VALUE_BITS  11u
+#define MIDDLE_NUMBER_BITS 11u
+#define WIDE_VALUE_BITS    14u
+#define WIDE_NUMBER_BITS   7u
+#define OTHER_VALUE_BITS   5u
+#define MIDDLE_MARK        0x80u
+#define WIDE_MARK          0xc0u
+#define OTHER_MARK         0xe0u
+
+static size_t encode_packed(uint32_t bits, uint8_t *out)
+{
+    out[0] = (uint8_t)(bits >> 16);
+    out[1] = (uint8_t)(bits >> 8);
+    out[2] = (uint8_t)bits;
+    return 3;
+}
+
+static size_t encode_lengths(uint64_t value_bytes, uint64_t number, uint8_t *out)
+{
+    uint32_t value_bits = (uint32_t)value_bytes, number_bits = (uint32_t)number;
+    if (value_bytes >> SMALL_VALUE_BITS == 0) {
+        out[0] = (uint8_t)value_bytes;
+        return 1 + varint_encode(number, out + 1);
+    }
+    if (value_bytes >> MIDDLE_VALUE_BITS == 0 && number >> MIDDLE_NUMBER_BITS == 0)
+        return encode_packed(MIDDLE_MARK << 16 | value_bits << MIDDLE_NUMBER_BITS | number_bits,
+                             out);
+    if (value_bytes >> WIDE_VALUE_BITS == 0 && number >> WIDE_NUMBER_BITS == 0)
+        return encode_packed(WIDE_MARK << 16 | value_bits << WIDE_NUMBER_BITS | number_bits, out);
+    out[0] = (uint8_t)(OTHER_MARK | (value_bits & ((1u << OTHER_VALUE_BITS) - 1)));
+    size_t bytes = 1 + varint_encode(value_bytes >> OTHER_VALUE_BITS, out + 1);
+    return bytes + varint_encode(number, out + bytes);
+}
+
+static uint32_t low_bits(uint32_t bits, unsigned count)
+{
+    return bits & ((1u << count) - 1);
+}
+
+/* Returns the bytes used, 0 where they are not there. */
+static size_t decode_lengths(const uint8_t *in, size_t count, uint64_t *value_bytes,
+                             uint64_t *number)
+{
+    size_t at = 1, used;
+    if (count < 2)
+        return 0;
+    if (in[0] < MIDDLE_MARK) {
+        *value_bytes = in[0];
+        used = varint_decode(in + at, count - at, number);
+        return used > 0 ? at + used : 0;
+    }
+    if (in[0] < OTHER_MARK) {
+        bool middle = in[0] < WIDE_MARK;
+        unsigned number_bits = middle ? MIDDLE_NUMBER_BITS : WIDE_NUMBER_BITS;
+        if (count < 3)
+            return 0;
+        uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+        *number = low_bits(bits, number_bits);
+        *value_bytes = low_bits(bits >> number_bits, middle ? MIDDLE_VALUE_BITS : WIDE_VALUE_BITS);
+        return 3;
+    }
+    used = varint_decode(in + at, count - at, value_bytes);
+    if (used == 0 || *value_bytes > CACHE_ITEM_BYTES_MAX)
+        return 0;
+    *value_bytes = *value_bytes << OTHER_VALUE_BITS | low_bits(in[0], OTHER_VALUE_BITS);
+    at += used;
+    used = varint_decode(in + at, count - at, number);
+    return used > 0 ? at + used : 0;
+}
+
 size_t record_encode_header(struct record *record, uint64_t base, uint8_t *out)
 {
     assert(record->key_bytes >= 1 && record->key_bytes <= CACHE_KEY_BYTES_MAX);
     size_t bytes = 0;
     out[bytes++] = (uint8_t)record->key_bytes;
-    bytes += varint_encode(record->value_bytes, out + bytes);
-    bytes += varint_encode(fold((int64_t)(record->sequence - base)), out + bytes);
+    bytes +=
+        encode_lengths(record->value_bytes, fold((int64_t)(record->sequence - base)), out + bytes);
     record->tag &= ~RECORD_TAG_EXTRAS;
     if (record->flags != 0 || record->expiry_s != CACHE_NEVER) {
         record->tag |= RECORD_TAG_EXTRAS;
@@ -101,12 +182,8 @@ bool record_decode(const uint8_t *bytes, size_t count, unsigned tag, uint64_t ba
     if (count < 3 || bytes[0] == 0 || bytes[0] > CACHE_KEY_BYTES_MAX)
         return false;
     size_t at = 1;
-    size_t used = varint_decode(bytes + at, count - at, &value_bytes);
+    size_t used = decode_lengths(bytes + at, count - at, &value_bytes, &delta);
     if (used == 0 || value_bytes > CACHE_ITEM_BYTES_MAX)
-        return false;
-    at += used;
-    used = varint_decode(bytes + at, count - at, &delta);
-    if (used == 0)
         return false;
     at += used;
     record->key_bytes = bytes[0];
@@ -132,13 +209,14 @@ bool record_decode(const uint8_t *bytes, size_t count, unsigned tag, uint64_t ba
 
 void record_set_expiry(uint8_t *bytes, size_t count, uint32_t expiry_s)
 {
-    uint64_t number;
+    uint64_t value_bytes, number;
     size_t at = 1;
-    for (int skipped = 0; skipped < 3; skipped++) { /* value bytes, delta, flags */
-        size_t used = varint_decode(bytes + at, count - at, &number);
-        assert(used > 0);
-        at += used;
-    }
+    size_t used = decode_lengths(bytes + at, count - at, &value_bytes, &number);
+    assert(used > 0);
+    at += used;
+    used = varint_decode(bytes + at, count - at, &number); /* flags */
+    assert(used > 0);
+    at += used;
     assert(count - at >= sizeof(expiry_s));
     memcpy(bytes + at, &expiry_s, sizeof(expiry_s));
 }

@@ -1,10 +1,10 @@
 /*
  * record.h - the bytes of one item in a zbud log.
  *
- *   +-----------+-------------+----------------+---------------------+---------------------------+
- *   | key bytes | value bytes | sequence delta | [flags] [expiry]    | payload                   |
- *   | 1         | varint      | folded varint  | varint    4, extra  | key and value, raw or LZ4 |
- *   +-----------+-------------+----------------+---------------------+---------------------------+
+ *   +-----------+------------------------------+---------------------+---------------------------+
+ *   | key bytes | value bytes, sequence delta  | [flags] [expiry]    | payload                   |
+ *   | 1         | 2 or 3 together, seldom more | varint    4, extra  | key and value, raw or LZ4 |
+ *   +-----------+------------------------------+---------------------+---------------------------+
  *
  *   large:                      ... header ... | first page | stream bytes | key | tail |
  *                                              | 4          | 4            |     |      |
