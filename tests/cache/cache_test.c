@@ -614,88 +614,86 @@ static void test_smallest_records_stay(void **state)
     /* A page is emptied when a fifth of its 256 records is gone. */
     assert_in_range(figures.pages_merged, 0, 11 * 5000 / (256 / 5));
     cache_check(bench->cache);
+}
 
-    /* A lowered limit takes from the index what it takes from the items. */
-    static void test_index_shrinks_with_the_limit(void **state)
-    {
-        struct bench *bench = *state;
-        char key[16];
-        struct cache_figures before, after;
-        assert_int_equal(cache_set_memory(bench->cache, 12 * MIB), CACHE_OK);
-        for (unsigned i = 0; i < 700000; i++) {
-            snprintf(key, sizeof(key), "k%u", i);
-            assert_int_equal(store(bench, CACHE_SET, key, "1"), CACHE_OK);
-        }
-        cache_figures(bench->cache, &before);
-        assert_true(before.evicted > 0);
-        assert_int_equal(cache_set_memory(bench->cache, 6 * MIB), CACHE_OK);
-        assert_true(cache_is_over(bench->cache));
-        while (cache_is_over(bench->cache)) {
-            assert_true(cache_maintain(bench->keeper, NOW));
-        }
-        cache_figures(bench->cache, &after);
-        assert_true(after.resident_bytes + after.charged_bytes <= 6 * MIB);
-        assert_true(after.index_bytes < 14 * after.items);
-        assert_true(after.items > before.items / 3);
+/* A lowered limit takes from the index what it takes from the items. */
+static void test_index_shrinks_with_the_limit(void **state)
+{
+    struct bench *bench = *state;
+    char key[16];
+    struct cache_figures before, after;
+    assert_int_equal(cache_set_memory(bench->cache, 12 * MIB), CACHE_OK);
+    for (unsigned i = 0; i < 700000; i++) {
+        snprintf(key, sizeof(key), "k%u", i);
+        assert_int_equal(store(bench, CACHE_SET, key, "1"), CACHE_OK);
     }
-
-    static void test_no_room(void **state)
-    {
-        struct bench *bench = *state;
-        struct cache_item item;
-        store(bench, CACHE_SET, "key", "0123456789012345678901234567890123456789");
-        bench->out_bytes = 10;
-        assert_int_equal(get_at(bench, "key", NOW, &item), CACHE_NO_ROOM);
-        assert_int_equal(item.value_bytes, 40);
-        bench->out_bytes = 43;
-        assert_int_equal(get_at(bench, "key", NOW, &item), CACHE_OK);
+    cache_figures(bench->cache, &before);
+    assert_true(before.evicted > 0);
+    assert_int_equal(cache_set_memory(bench->cache, 6 * MIB), CACHE_OK);
+    assert_true(cache_is_over(bench->cache));
+    while (cache_is_over(bench->cache)) {
+        assert_true(cache_maintain(bench->keeper, NOW));
     }
+    cache_figures(bench->cache, &after);
+    assert_true(after.resident_bytes + after.charged_bytes <= 6 * MIB);
+    assert_true(after.index_bytes < 14 * after.items);
+    assert_true(after.items > before.items / 3);
+}
 
-    static void test_config(void **state)
-    {
-        (void)state;
-        struct cache_config config = {.memory_bytes = 8 * MIB,
-                                      .reserve_bytes = 8 * MIB,
-                                      .item_bytes_max = MIB,
-                                      .shards = 3,
-                                      .evict = true};
-        assert_null(cache_new(&config));
-        config.shards = 2;
-        config.memory_bytes = 1000;
-        assert_null(cache_new(&config));
-    }
+static void test_no_room(void **state)
+{
+    struct bench *bench = *state;
+    struct cache_item item;
+    store(bench, CACHE_SET, "key", "0123456789012345678901234567890123456789");
+    bench->out_bytes = 10;
+    assert_int_equal(get_at(bench, "key", NOW, &item), CACHE_NO_ROOM);
+    assert_int_equal(item.value_bytes, 40);
+    bench->out_bytes = 43;
+    assert_int_equal(get_at(bench, "key", NOW, &item), CACHE_OK);
+}
 
-    int main(void)
-    {
-        const struct CMUnitTest tests[] = {
-            cmocka_unit_test_setup_teardown(test_set_get_delete, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_join_keeps_flags_and_expiry, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_cas, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_cas_stays_over_touch, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_expiry, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_touch_back_to_never, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_arith, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_flush, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_crawler_frees_expired_and_flushed, set_up,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(test_every_size, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_every_size, set_up_raw, tear_down),
-            cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_append_to_large, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_eviction, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_large_into_full_of_small, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_no_eviction, set_up_no_evict, tear_down),
-            cmocka_unit_test_setup_teardown(test_charge_evicts, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_memory_limit_moves, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_overwriting_leaves_no_holes, set_up_raw,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(test_smallest_records_stay, set_up_raw, tear_down),
+static void test_config(void **state)
+{
+    (void)state;
+    struct cache_config config = {.memory_bytes = 8 * MIB,
+                                  .reserve_bytes = 8 * MIB,
+                                  .item_bytes_max = MIB,
+                                  .shards = 3,
+                                  .evict = true};
+    assert_null(cache_new(&config));
+    config.shards = 2;
+    config.memory_bytes = 1000;
+    assert_null(cache_new(&config));
+}
 
-            cmocka_unit_test_setup_teardown(test_index_shrinks_with_the_limit, set_up, tear_down),
-            cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
-            cmocka_unit_test(test_config),
-        };
-        cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
-        return cmocka_run_group_tests(tests, NULL, NULL);
-    }
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_set_get_delete, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_join_keeps_flags_and_expiry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cas, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cas_stays_over_touch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_expiry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_touch_back_to_never, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_arith, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_flush, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_crawler_frees_expired_and_flushed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_size, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_size, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_append_to_large, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_eviction, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_into_full_of_small, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_eviction, set_up_no_evict, tear_down),
+        cmocka_unit_test_setup_teardown(test_charge_evicts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_memory_limit_moves, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_overwriting_leaves_no_holes, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(test_smallest_records_stay, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(test_index_shrinks_with_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+        cmocka_unit_test(test_config),
+    };
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -201,6 +201,7 @@ static void test_overhead(void **state)
             .shards = 2,
             .evict = true,
             .compress = true,
+            .settle = true,
             .seed = 42,
             .now_s = START_S,
         };
