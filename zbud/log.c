@@ -251,6 +251,12 @@ unsigned zbud_log_records(const struct zbud_pool *pool, struct zbud_handle log)
     return place.page->buddies[place.end].count;
 }
 
+unsigned zbud_log_live(const struct zbud_pool *pool, struct zbud_handle log)
+{
+    struct place place = pool_find_log(pool, log);
+    return place.page->buddies[place.end].live;
+}
+
 bool zbud_log_kill(struct zbud_pool *pool, struct zbud_handle log, unsigned number)
 {
     struct place place = pool_find_log(pool, log);
@@ -290,18 +296,24 @@ static bool is_alone(const struct page_header *page, enum page_end end)
     return page->chunks[end] >= ZBUD_RECORD_ALONE_CHUNKS && page->buddies[end].count == 1;
 }
 
-bool zbud_log_pair(const struct zbud_pool *pool, struct zbud_handle log, struct zbud_handle pair[2])
+unsigned zbud_log_page(const struct zbud_pool *pool, struct zbud_handle log,
+                       struct zbud_handle logs[2])
 {
     struct place place = pool_find_log(pool, log);
     const struct page_header *page = place.page;
 
-    if (page->state != PAGE_AT_REST || page_buddies(page) != 2 ||
-        !page_is_log(page, page_other(place.end)) || is_alone(page, PAGE_FIRST) ||
+    if (page->state != PAGE_AT_REST)
+        return 0;
+    if (page_buddies(page) == 1) {
+        logs[0] = log;
+        return 1;
+    }
+    if (!page_is_log(page, page_other(place.end)) || is_alone(page, PAGE_FIRST) ||
         is_alone(page, PAGE_LAST))
-        return false;
-    pair[0] = handle_pack(place.number, PAGE_FIRST);
-    pair[1] = handle_pack(place.number, PAGE_LAST);
-    return true;
+        return 0;
+    logs[0] = handle_pack(place.number, PAGE_FIRST);
+    logs[1] = handle_pack(place.number, PAGE_LAST);
+    return 2;
 }
 
 void zbud_log_squeeze(struct zbud_pool *pool, struct zbud_handle log)

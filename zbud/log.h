@@ -110,6 +110,8 @@ void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsi
 bool zbud_log_is_open(struct zbud_pool *pool, struct zbud_handle log);
 /** zbud_log_records() - numbers given so far, dead ones included. */
 unsigned zbud_log_records(const struct zbud_pool *pool, struct zbud_handle log);
+/** zbud_log_live() - how many of them are live; with the last one the log goes. */
+unsigned zbud_log_live(const struct zbud_pool *pool, struct zbud_handle log);
 
 /**
  * zbud_log_kill() - the record is dead; its bytes wait for a squeeze.
@@ -126,18 +128,19 @@ void zbud_log_bytes(const struct zbud_pool *pool, struct zbud_handle log, size_t
                     size_t *dead_bytes);
 
 /**
- * zbud_log_pair() - both logs of a page that will not be appended to any more.
- * @pair: set where the answer is true, in no particular order.
+ * zbud_log_page() - the logs of a page that will not be appended to any more, for who would rather
+ * move what little lives there and have the page.
+ * @logs: set to them, in no particular order.
  *
- * The slack between two closed logs is lost until one of them goes; this is for who would rather
- * move the records and have the page.
+ * The slack between two closed logs is lost until one of them goes; that beside a lone one can
+ * still be used.
  *
- * False where the slack can still be used (the page has one buddy, or an open log), where the other
- * buddy is no log, and where one of the two is a single record of about half a page or more: such a
- * page is never packed well, and would not be anywhere else.
+ * Returns how many, 1 or 2; 0 where one is open, where the other buddy is no log, and where one of
+ * two is a single record of about half a page or more: such a page is never packed well, and would
+ * not be anywhere else.
  */
-bool zbud_log_pair(const struct zbud_pool *pool, struct zbud_handle log,
-                   struct zbud_handle pair[2]);
+unsigned zbud_log_page(const struct zbud_pool *pool, struct zbud_handle log,
+                       struct zbud_handle logs[2]);
 
 /**
  * zbud_log_squeeze() - slide the live records towards the log's own end and give the chunks freed

@@ -49,6 +49,9 @@
 #define ZBUD_PAGE_CHUNKS     64u /* one of them is the page's header */
 #define ZBUD_BUDDY_BYTES_MAX ((ZBUD_PAGE_CHUNKS - 1u) * ZBUD_CHUNK_BYTES)
 #define ZBUD_HANDLE_BITS     28u /* page number and buddy: 512 GiB of pages */
+/* Handles of an arena of that many pages are below this: who keeps something for each buddy can
+ * have it in an array. Those of neighbouring pages are neighbours. */
+#define ZBUD_HANDLES(pages)  (2 * ((size_t)(pages) + 1))
 
 struct zbud_pool;
 

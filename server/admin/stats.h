@@ -14,7 +14,7 @@
  *            configuration, but for "conns" (a connection each) and "items", "slabs" (only while
  *            there are items).
  *   STATS-2  zbud: pages_total = pages_free + pages_buddied + pages_unbuddied + pages_large +
- *            pages_index, whenever nobody is storing meanwhile.
+ *            pages_index + pages_expiry, whenever nobody is storing meanwhile.
  *   STATS-3  nothing but stats_reset() changes anything.
  *
  * Threads: any number, once stats_set_conns() was called; one lock inside, held for copies only.

@@ -64,12 +64,15 @@ struct cache *cache_new(const struct cache_config *config)
     current_init(&cache->current);
     cache->arena = zbud_arena_new(config->reserve_bytes, config->memory_bytes);
     cache->dictionaries = dictionaries_new();
-    if (cache->arena == NULL || cache->dictionaries == NULL) {
+    if (cache->arena != NULL)
+        cache->expiry_table = expiry_table_new(cache->arena);
+    if (cache->dictionaries == NULL || cache->expiry_table == NULL) {
         cache_free(cache);
         return NULL;
     }
     for (unsigned i = 0; i < config->shards; i++) {
-        cache->shards[i] = shard_new(cache->arena, cache->dictionaries, config, i);
+        cache->shards[i] =
+            shard_new(cache->arena, cache->dictionaries, cache->expiry_table, config, i);
         if (cache->shards[i] == NULL) {
             cache_free(cache);
             return NULL;
@@ -85,6 +88,7 @@ void cache_free(struct cache *cache)
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_free(cache->shards[i]);
     current_fini(&cache->current);
+    expiry_table_free(cache->expiry_table);
     dictionaries_free(cache->dictionaries);
     zbud_arena_free(cache->arena);
     free(cache);
@@ -202,7 +206,7 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     unsigned tries = 0;
     do {
         if (touch_expiry_s != NULL)
-            (void)cache_make_room(cache, 1, now_s); /* without room the shard says so itself */
+            (void)cache_make_room(cache, 2, now_s); /* without room the shard says so itself */
         status = shard_get(shard, hash, key, key_bytes, touch_expiry_s, now_s, worker->codec, place,
                            context, item);
     } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
@@ -222,8 +226,8 @@ static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
 {
     struct shard *shard = shard_of(cache, hash);
     for (unsigned tries = 0; tries < STORE_TRIES; tries++) {
-        /* A page for a new log and one for the index. */
-        if (!cache_make_room(cache, 2, now_s))
+        /* A page for a new log, one for the index, and one for the expiry table. */
+        if (!cache_make_room(cache, 3, now_s))
             return CACHE_NO_MEMORY;
         enum cache_status status = shard_store(shard, hash, put, now_s, cas);
         if (status != CACHE_NO_MEMORY)
@@ -420,7 +424,7 @@ enum cache_status cache_touch(struct cache_worker *worker, const void *key, size
     enum cache_status status;
     unsigned tries = 0;
     do {
-        (void)cache_make_room(cache, 1, now_s); /* without room the shard says so itself */
+        (void)cache_make_room(cache, 2, now_s); /* without room the shard says so itself */
         status = shard_touch(shard_of(cache, hash), hash, key, key_bytes, expiry_s, now_s);
     } while (status == CACHE_NO_MEMORY && ++tries < STORE_TRIES);
     return status;
@@ -542,6 +546,7 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
     arena_figures(cache, figures);
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_figures(cache->shards[i], figures, &reclaim_ns);
+    figures->pages_expiry = expiry_table_pages(cache->expiry_table);
     figures->dictionaries = dictionaries_count(cache->dictionaries);
     figures->dictionary_bytes = figures->dictionaries * codec_dictionary_bytes();
     figures->classes_learned = atomic_load_explicit(&cache->learned, memory_order_relaxed);

@@ -180,9 +180,10 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s);
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
     uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large,
-        pages_index;
+        pages_index, pages_expiry;
     uint64_t chunks_used, slack_bytes, live_bytes, dead_bytes;
     uint64_t items, items_total;      /* now, ever stored */
+    uint64_t items_expiring;          /* of those now, with an expiry */
     uint64_t raw_bytes, stored_bytes; /* of live items: keys and values; what their records take */
     uint64_t index_bytes, index_slots;
     uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,

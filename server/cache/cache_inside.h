@@ -9,6 +9,7 @@
 #include "server/cache/cache.h"
 #include "server/cache/current.h"
 #include "server/cache/dictionary.h"
+#include "server/cache/expiry.h"
 #include "server/cache/shard.h"
 #include "zbud/arena.h"
 
@@ -19,6 +20,7 @@ struct cache {
     struct zbud_arena *arena;
     struct dictionaries *dictionaries;
     struct current current; /* what new records are compressed by */
+    struct expiry_table *expiry_table;
     struct shard *shards[CACHE_SHARDS_MAX];
     /* As the last maintenance saw it, for evictions nobody gave a time for. */
     _Atomic uint32_t now_s;

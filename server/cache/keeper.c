@@ -46,6 +46,8 @@ struct cache_keeper {
     unsigned tables;
     unsigned shard; /* where maintenance goes on */
     unsigned limit_shard;
+    unsigned expire_shard;
+    unsigned expired_shards; /* in a row, up to the last, with nothing left that has expired */
     uint64_t random;
     uint32_t looked_s;
     uint32_t learned_s;
@@ -321,12 +323,24 @@ static void learn_now(struct cache_keeper *keeper)
 
 /* ---- one step ---- */
 
+/* Each shard in turn, so that none waits for another's crawl. False: all have been found done. */
+static bool expire(struct cache_keeper *keeper, uint32_t now_s)
+{
+    struct cache *cache = keeper->prepare.cache;
+    bool more = shard_expire(cache->shards[keeper->expire_shard], now_s);
+    keeper->expire_shard = (keeper->expire_shard + 1) % cache->config.shards;
+    keeper->expired_shards = more ? 0 : keeper->expired_shards + 1;
+    return keeper->expired_shards < cache->config.shards;
+}
+
 bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
 {
     struct cache *cache = keeper->prepare.cache;
     struct shard *shard = cache->shards[keeper->shard];
     atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
     keeper->prepare.now_s = now_s;
+    /* Before anything is evicted for the limit. */
+    bool expiring = expire(keeper, now_s);
     if (keep_limit(keeper, now_s))
         return true;
     if (learn_due(keeper, now_s))
@@ -341,5 +355,5 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
     if (!done)
         return true;
     keeper->shard = (keeper->shard + 1) % cache->config.shards;
-    return keeper->shard != 0;
+    return keeper->shard != 0 || expiring;
 }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
-                        const struct cache_config *config, unsigned id)
+                        struct expiry_table *expiry_table, const struct cache_config *config,
+                        unsigned id)
 {
     struct shard *shard = calloc(1, sizeof(*shard));
     if (shard == NULL)
@@ -23,8 +24,9 @@ struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionar
     shard->seed = config->seed;
     shard->pool = zbud_pool_create(arena);
     shard->index = index_new(arena, config->memory_bytes / config->shards);
+    shard->wheel = expiry_wheel_new(expiry_table, config->now_s);
     atomic_store_explicit(&shard->oldest, UINT64_MAX, memory_order_relaxed);
-    if (shard->pool == NULL || shard->index == NULL) {
+    if (shard->pool == NULL || shard->index == NULL || shard->wheel == NULL) {
         shard_free(shard);
         return NULL;
     }
@@ -35,6 +37,7 @@ void shard_free(struct shard *shard)
 {
     if (shard == NULL)
         return;
+    expiry_wheel_free(shard->wheel);
     index_free(shard->index);
     zbud_pool_destroy(shard->pool);
     lock_fini(&shard->lock);
@@ -123,15 +126,6 @@ void shard_log_set_kind(struct shard *shard, struct zbud_handle log, unsigned ki
     zbud_log_set_word(shard->pool, log, (uint64_t)kind << KIND_SHIFT | shard_log_base(shard, log));
 }
 
-unsigned shard_live_records(const struct shard *shard, struct zbud_handle log)
-{
-    unsigned live = 0, tag;
-    size_t bytes;
-    for (unsigned number = zbud_log_records(shard->pool, log); number > 0; number--)
-        live += zbud_log_record(shard->pool, log, number - 1, &bytes, &tag) != NULL;
-    return live;
-}
-
 uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
 {
     uint8_t scratch[CACHE_KEY_BYTES_MAX];
@@ -168,18 +162,30 @@ static size_t record_bytes_max(const struct shard *shard, struct record *record)
     return record_encode_header(record, farthest, header) + record->payload_bytes;
 }
 
-/* A new log starts from its first record's sequence, and is a use of its kind's dictionary. */
-static uint64_t log_base(struct shard *shard, struct zbud_handle log, unsigned kind,
-                         uint64_t sequence)
+/* A new log starts from its first record's sequence, is a use of its kind's dictionary, and claimed
+ * where its records expire. Its word, or 0 where there is no page for the claim. */
+static uint64_t begin_log(struct shard *shard, struct zbud_handle log, unsigned kind,
+                          uint64_t sequence) ZB_REQUIRES(shard->lock)
 {
     uint64_t word = zbud_log_word(shard->pool, log);
-    if (word == 0) {
-        word = (uint64_t)kind << KIND_SHIFT | sequence;
-        zbud_log_set_word(shard->pool, log, word);
-        dictionaries_use(shard->dictionaries, kind_dictionary(kind));
-    }
-    assert(word_kind(word) == kind);
-    return word_base(word);
+    if (word != 0)
+        return word;
+    if (kind_expiry(kind) != 0 && !expiry_claim(shard->wheel, log))
+        return 0;
+    word = (uint64_t)kind << KIND_SHIFT | sequence;
+    zbud_log_set_word(shard->pool, log, word);
+    dictionaries_use(shard->dictionaries, kind_dictionary(kind));
+    return word;
+}
+
+/* Undoes what begin_log() did, before the log goes: right after, another shard may have its page,
+ * and a log of that handle. */
+static void end_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock)
+{
+    unsigned kind = word_kind(zbud_log_word(shard->pool, log));
+    dictionaries_release(shard->dictionaries, kind_dictionary(kind));
+    if (kind_expiry(kind) != 0)
+        expiry_drop(shard->wheel, log);
 }
 
 /* @payload2 follows @payload: a new large record's key and tail do not lie together. */
@@ -191,7 +197,12 @@ static bool append_parts(struct shard *shard, unsigned kind, struct record *reco
     size_t bytes_max = record_bytes_max(shard, record) + payload2_bytes;
     if (zbud_log_open(shard->pool, kind, bytes_max, &place->log) != ZBUD_OK)
         return false;
-    uint64_t base = log_base(shard, place->log, kind, record->sequence);
+    uint64_t word = begin_log(shard, place->log, kind, record->sequence);
+    if (word == 0)
+        return false;
+    uint64_t base = word_base(word);
+    assert(word_kind(word) == kind);
+    assert((kind_expiry(kind) != 0) == (record->expiry_s != CACHE_NEVER)); /* EXPIRY-2 */
     size_t header_bytes = record_encode_header(record, base, header);
     size_t bytes = header_bytes + record->payload_bytes + payload2_bytes;
     assert(bytes <= bytes_max);
@@ -205,6 +216,8 @@ static bool append_parts(struct shard *shard, unsigned kind, struct record *reco
     record->payload = out + header_bytes;
     record->payload_bytes += payload2_bytes;
     count_record(shard, kind, record, bytes, true);
+    if (kind_expiry(kind) != 0)
+        expiry_note(shard->wheel, place->log, record->expiry_s);
     if (shard_oldest(shard) == UINT64_MAX)
         shard_note_oldest(shard);
     return true;
@@ -216,8 +229,8 @@ bool shard_append(struct shard *shard, unsigned kind, struct record *record,
     return append_parts(shard, kind, record, NULL, 0, place);
 }
 
-bool shard_append_put(struct shard *shard, const struct shard_put *put, uint64_t sequence,
-                      const struct record *extras, struct index_place *place)
+bool shard_append_put(struct shard *shard, const struct shard_put *put, unsigned kind,
+                      uint64_t sequence, const struct record *extras, struct index_place *place)
 {
     struct record record = {
         .key_bytes = put->key_bytes,
@@ -232,10 +245,10 @@ bool shard_append_put(struct shard *shard, const struct shard_put *put, uint64_t
         .payload_bytes = put->payload_bytes,
     };
     if (!(put->tag & RECORD_TAG_LARGE))
-        return shard_append(shard, put->kind, &record, place);
+        return shard_append(shard, kind, &record, place);
     record.payload = put->key;
     record.payload_bytes = put->key_bytes;
-    return append_parts(shard, put->kind, &record, put->payload, put->payload_bytes, place);
+    return append_parts(shard, kind, &record, put->payload, put->payload_bytes, place);
 }
 
 static bool kill_bytes(struct shard *shard, struct index_place place, const struct record *record,
@@ -250,17 +263,15 @@ static bool kill_bytes(struct shard *shard, struct index_place place, const stru
     count_record(shard, kind, record, bytes, false);
     if (with_chain && record->first_page != ZBUD_PAGE_NONE)
         zbud_arena_give_chain(shard->arena, record->first_page);
-    if (!zbud_log_kill(shard->pool, place.log, place.number))
-        return false;
-    dictionaries_release(shard->dictionaries, kind_dictionary(kind));
-    return true;
+    if (zbud_log_live(shard->pool, place.log) == 1)
+        end_log(shard, place.log);
+    return zbud_log_kill(shard->pool, place.log, place.number);
 }
 
 void shard_free_log(struct shard *shard, struct zbud_handle log)
 {
-    unsigned kind = shard_log_kind(shard, log);
+    end_log(shard, log);
     zbud_free(shard->pool, log);
-    dictionaries_release(shard->dictionaries, kind_dictionary(kind));
 }
 
 bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)
@@ -274,7 +285,9 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     return shard_kill(shard, found->place, &found->record);
 }
 
-bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
+/* @log_gone: whether the record was the last of its old log. */
+static bool move_record(struct shard *shard, struct shard_found *found, unsigned kind,
+                        uint32_t expiry_s, bool *log_gone) ZB_REQUIRES(shard->lock)
 {
     struct record moved = found->record;
     struct index_place place;
@@ -282,11 +295,17 @@ bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, u
     if (!shard_append(shard, kind, &moved, &place))
         return false;
     index_slot_set_place(found->slot, place);
-    kill_bytes(shard, found->place, &found->record, false);
+    *log_gone = kill_bytes(shard, found->place, &found->record, false);
     found->record = moved;
     found->kind = kind;
     found->place = place;
     return true;
+}
+
+bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
+{
+    bool log_gone;
+    return move_record(shard, found, kind, expiry_s, &log_gone);
 }
 
 static void remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
@@ -385,17 +404,24 @@ static enum cache_status read_candidate(struct shard *shard, struct shard_found 
     return CACHE_OK;
 }
 
-/* A new expiry: in place where the record has room for one, else the record is written again. */
-static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s)
-    ZB_REQUIRES(shard->lock)
+/* A new expiry: in place where its class stays, else the record goes to a log of its new class. */
+static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
+                       uint32_t now_s) ZB_REQUIRES(shard->lock)
 {
+    unsigned kind = kind_with_expiry(found->kind, expiry_class(expiry_s, now_s));
     if (found->record.expiry_s == expiry_s)
         return true;
-    if (!(found->record.tag & RECORD_TAG_EXTRAS))
-        return shard_move(shard, found, found->kind, expiry_s);
+    if (kind != found->kind) {
+        struct zbud_handle log = found->place.log;
+        bool log_gone;
+        if (!move_record(shard, found, kind, expiry_s, &log_gone))
+            return false;
+        if (!log_gone)
+            shard_squeeze_due(shard, log);
+        return true;
+    }
     record_set_expiry(found->bytes, found->bytes_count, expiry_s);
-    shard->expiring += (uint64_t)(expiry_s != CACHE_NEVER);
-    shard->expiring -= (uint64_t)(found->record.expiry_s != CACHE_NEVER);
+    expiry_note(shard->wheel, found->place.log, expiry_s);
     found->record.expiry_s = expiry_s;
     return true;
 }
@@ -424,7 +450,7 @@ static enum cache_status get_locked(struct shard *shard, uint64_t hash, const vo
             remove_and_tidy(shard, hash, &found, now_s);
             return CACHE_NOT_FOUND;
         }
-        if (touch_expiry_s != NULL && !set_expiry(shard, &found, *touch_expiry_s))
+        if (touch_expiry_s != NULL && !set_expiry(shard, &found, *touch_expiry_s, now_s))
             return CACHE_NO_MEMORY;
         item->expiry_s = found.record.expiry_s;
         bump(found.slot);
@@ -490,7 +516,9 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
         return status;
     struct index_place place;
     const struct record *extras = put->keep_extras && found ? &old.record : NULL;
-    if (!shard_append_put(shard, put, shard->sequence + 1, extras, &place))
+    uint32_t expiry_s = extras != NULL ? extras->expiry_s : put->expiry_s;
+    unsigned kind = kind_with_expiry(put->kind, expiry_class(expiry_s, now_s));
+    if (!shard_append_put(shard, put, kind, shard->sequence + 1, extras, &place))
         return CACHE_NO_MEMORY;
     if (found) {
         index_slot_set_place(old.slot, place);
@@ -536,7 +564,7 @@ enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *ke
     lock_take(&shard->lock);
     if (find_alive(shard, hash, key, key_bytes, now_s, &found)) {
         bump(found.slot);
-        status = set_expiry(shard, &found, expiry_s) ? CACHE_OK : CACHE_NO_MEMORY;
+        status = set_expiry(shard, &found, expiry_s, now_s) ? CACHE_OK : CACHE_NO_MEMORY;
     }
     lock_give(&shard->lock);
     return status;

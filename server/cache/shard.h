@@ -17,7 +17,9 @@
  *   SHARD-3  sequences grow: a record stored later has a higher one; none is above the shard's.
  *   SHARD-4  an item is alive iff its expiry is in the future and its sequence above the flush's.
  *
- * Locks: the shard's lock is taken alone; inside it only the arena's leaf lock.
+ * EXPIRY-1 and EXPIRY-2 (expiry.h) hold for its logs.
+ *
+ * Locks: the shard's lock is taken alone; inside it the expiry table's and the arena's leaf lock.
  */
 #ifndef SERVER_CACHE_SHARD_H
 #define SERVER_CACHE_SHARD_H
@@ -26,6 +28,7 @@
 #include "server/cache/classes.h"
 #include "server/cache/codec.h"
 #include "server/cache/dictionary.h"
+#include "server/cache/expiry.h"
 #include "server/cache/histogram.h"
 #include "server/cache/index.h"
 #include "zbud/arena.h"
@@ -42,7 +45,7 @@ struct shard_put {
     uint32_t expiry_s;
     uint64_t cas;     /* CACHE_CAS */
     bool keep_extras; /* flags and expiry stay those of the item that is replaced */
-    unsigned kind;    /* number of the dictionary, and KIND_SETTLED */
+    unsigned kind;    /* number of the dictionary, and KIND_SETTLED; the shard adds the expiry's */
     unsigned tag;
     const uint8_t *payload; /* of a large record: the tail */
     size_t payload_bytes;
@@ -81,7 +84,8 @@ struct gathered {
 
 /** shard_new() - shard @id of config->shards. NULL where there is no memory. */
 struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
-                        const struct cache_config *config, unsigned id);
+                        struct expiry_table *expiry_table, const struct cache_config *config,
+                        unsigned id);
 void shard_free(struct shard *shard);
 
 /* As the cache.h calls of the same names. CACHE_NO_MEMORY: no page was free; evict, try again. */
@@ -110,8 +114,14 @@ void shard_shrink_index(struct shard *shard);
 uint64_t shard_oldest(const struct shard *shard);
 
 /**
- * shard_crawl() - look at a few pages for expired and flushed items and for dead bytes, and at a
- * segment of the index for pages it can do without.
+ * shard_expire() - look at some of the logs in which something has expired by now_s.
+ *
+ * Returns true where there may be more of them.
+ */
+bool shard_expire(struct shard *shard, uint32_t now_s);
+/**
+ * shard_crawl() - look at a few pages for flushed items and dead bytes while there may be any, and
+ * at a segment of the index for pages it can do without.
  * @gathered: emptied, and filled with the items of the first log that is due to be settled, if one
  \*            is met; NULL where nothing is to be settled.
  *
@@ -123,7 +133,7 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
  * shard_settle() - put a gathered item's new record in place of its old one.
  * @put:  as for shard_store(); of its extras and mode nothing is used. NULL: the record moves as
  *        it is.
- * @kind: of the log it goes to.
+ * @kind: of the log it goes to, but for the expiry's class, which stays.
  *
  * Returns false where the item is no longer what was gathered, or no page is free: nothing has
  * changed.

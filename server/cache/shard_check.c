@@ -34,6 +34,7 @@ void shard_figures(struct shard *shard, struct cache_figures *figures, struct hi
     figures->live_bytes += pool.live_bytes;
     figures->dead_bytes += pool.dead_bytes;
     figures->items += index_items(shard->index);
+    figures->items_expiring += shard->expiring;
     for (unsigned number = 0; number < DICTIONARIES_MAX; number++) {
         figures->raw_bytes += shard->dictionary_sums[number].raw_bytes;
         figures->stored_bytes += shard->dictionary_sums[number].stored_bytes;
@@ -89,6 +90,10 @@ static void check_slot(void *context, const uint64_t *slot)
     uint64_t hash;
     assert(shard_slot_of(shard, &found, &hash) == slot);
     assert(found.record.sequence <= shard->sequence);
+    /* EXPIRY-1, EXPIRY-2 */
+    bool expires = found.record.expiry_s != CACHE_NEVER;
+    assert((kind_expiry(found.kind) != 0) == expires);
+    assert(!expires || expiry_is_noted(shard->wheel, found.place.log, found.record.expiry_s));
     sums->slots++;
     struct shard_dictionary *with = &sums->dictionary_sums[kind_dictionary(found.kind)];
     with->items++;
@@ -98,7 +103,16 @@ static void check_slot(void *context, const uint64_t *slot)
         sums->large_pages += large_pages(&found.record);
         with->stored_bytes += large_pages(&found.record) * ZBUD_PAGE_BYTES;
     }
-    sums->expiring += found.record.expiry_s != CACHE_NEVER;
+    sums->expiring += expires;
+}
+
+/* A log that is noted is one of the shard's, with records that expire, or were there. */
+static void check_noted(void *context, struct zbud_handle log)
+{
+    struct shard *shard = context;
+    lock_is_held(&shard->lock);
+    assert(zbud_log_live(shard->pool, log) > 0);
+    assert(kind_expiry((unsigned)(zbud_log_word(shard->pool, log) >> KIND_SHIFT)) != 0);
 }
 
 void shard_check(struct shard *shard)
@@ -109,6 +123,7 @@ void shard_check(struct shard *shard)
     zbud_pool_check(shard->pool);
     zbud_pool_figures(shard->pool, &pool);
     index_check(shard->index, check_slot, &sums);
+    expiry_check(shard->wheel, check_noted, shard);
     assert(sums.slots == index_items(shard->index));
     if (index_lost(shard->index) == 0) {
         assert(sums.slots == pool.records);

@@ -18,6 +18,9 @@
  * 12.78, 70 % 12.39, 80 % 11.90, 85 % 11.87, while the records moved a store go from 0 to 0.7 (80)
  * and 0.9 (85). */
 #define MERGE_LIVE_PCT   80u
+/* The same of a page with one log, whose slack new logs would fill where there are any: no more is
+ * moved than half of what is won. */
+#define MERGE_LONE_PCT   33u
 #define DIRECTORY_BYTES  2u /* a record, beside its bytes */
 
 struct eviction {
@@ -26,6 +29,14 @@ struct eviction {
     size_t rescue_bytes_left;
 };
 
+/* What is moved goes to where others expire when it does. */
+static bool move_by_time_left(struct shard *shard, struct shard_found *found, uint32_t now_s)
+    ZB_REQUIRES(shard->lock)
+{
+    unsigned expiry = expiry_class(found->record.expiry_s, now_s);
+    return shard_move(shard, found, kind_with_expiry(found->kind, expiry), found->record.expiry_s);
+}
+
 static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_found *found)
     ZB_REQUIRES(shard->lock)
 {
@@ -33,7 +44,7 @@ static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_
     if (frequency == 0 || found->bytes_count > eviction->rescue_bytes_left)
         return false;
     size_t bytes = found->bytes_count;
-    if (!shard_move(shard, found, found->kind, found->record.expiry_s))
+    if (!move_by_time_left(shard, found, eviction->now_s))
         return false;
     eviction->rescue_bytes_left -= bytes;
     index_slot_set_frequency(found->slot, frequency - 1);
@@ -67,7 +78,7 @@ static void evict_log(void *owner, struct zbud_handle log)
     struct eviction *eviction = owner;
     struct shard *shard = eviction->shard;
     lock_is_held(&shard->lock);
-    unsigned live = shard_live_records(shard, log);
+    unsigned live = zbud_log_live(shard->pool, log);
     if (live == 0)
         shard_free_log(shard, log);
     /* With the last live record the log is gone: it must not be asked again. */
@@ -119,7 +130,7 @@ void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
 static bool empty_log(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock)
 {
-    unsigned live = shard_live_records(shard, log);
+    unsigned live = zbud_log_live(shard->pool, log);
     for (unsigned number = 0; live > 0; number++) {
         struct shard_found found;
         uint64_t hash;
@@ -132,7 +143,7 @@ static bool empty_log(struct shard *shard, struct zbud_handle log, uint32_t now_
         } else if (!shard_alive(shard, &found.record, now_s)) {
             shard_count_gone(shard, &found, now_s);
             shard_remove(shard, hash, &found);
-        } else if (!shard_move(shard, &found, found.kind, found.record.expiry_s)) {
+        } else if (!move_by_time_left(shard, &found, now_s)) {
             return false;
         }
     }
@@ -141,31 +152,32 @@ static bool empty_log(struct shard *shard, struct zbud_handle log, uint32_t now_
 
 /* Records so small that two logs run out of numbers before the page is full cannot be packed
  * tighter, so it is numbers that count for them. */
-static bool sparse(struct shard *shard, const struct zbud_handle pair[2])
+static bool sparse(struct shard *shard, const struct zbud_handle *logs, unsigned count)
 {
     size_t bytes = 0, live_bytes, dead_bytes;
-    unsigned records = 0;
-    for (unsigned i = 0; i < 2; i++) {
-        zbud_log_bytes(shard->pool, pair[i], &live_bytes, &dead_bytes);
+    unsigned records = 0, live_pct = count == 2 ? MERGE_LIVE_PCT : MERGE_LONE_PCT;
+    for (unsigned i = 0; i < count; i++) {
+        zbud_log_bytes(shard->pool, logs[i], &live_bytes, &dead_bytes);
+        records += zbud_log_live(shard->pool, logs[i]);
         bytes += live_bytes;
     }
-    if (bytes * 100 >= (size_t)ZBUD_BUDDY_BYTES_MAX * MERGE_LIVE_PCT)
-        return false;
-    for (unsigned i = 0; i < 2; i++)
-        records += shard_live_records(shard, pair[i]);
     bytes += records * DIRECTORY_BYTES;
-    return bytes * 100 < (size_t)ZBUD_BUDDY_BYTES_MAX * MERGE_LIVE_PCT &&
-           records * 100 < 2 * ZBUD_RECORDS_MAX * MERGE_LIVE_PCT;
+    return bytes * 100 < (size_t)ZBUD_BUDDY_BYTES_MAX * live_pct &&
+           records * 100 < count * ZBUD_RECORDS_MAX * live_pct;
 }
 
-void shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
 {
-    struct zbud_handle pair[2];
-    if (!zbud_log_pair(shard->pool, log, pair) || !sparse(shard, pair)) {
+    struct zbud_handle logs[2];
+    unsigned count = zbud_log_page(shard->pool, log, logs);
+    if (count == 0 || !sparse(shard, logs, count)) {
         shard_squeeze_due(shard, log);
-        return;
+        return false;
     }
-    if (empty_log(shard, pair[0], now_s) && empty_log(shard, pair[1], now_s))
-        shard->counters.merged++;
+    bool merged = empty_log(shard, logs[0], now_s);
+    if (merged && count == 2)
+        merged = empty_log(shard, logs[1], now_s);
+    shard->counters.merged += merged;
     shard_note_oldest(shard);
+    return true;
 }

@@ -1,17 +1,26 @@
-/* The crawler: expired and flushed items, dead bytes and spare pages of the index, a few pages a
- * step. On its way it gathers the items of logs that are due to be settled. */
+/* Expiry by the wheel's word, some logs a step. The crawler: flushed items and spare pages of the
+ * index, a few pages a step; on its way it gathers the items of logs that are due to be settled. */
+#include "server/cache/large.h"
 #include "server/cache/shard_inside.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* Some 10 records a page, each a look at its header: a step of about 50 us. */
-#define CRAWL_PAGES     32u
-#define CRAWL_SEGMENTS  4u
+#define CRAWL_PAGES       32u
+#define CRAWL_SEGMENTS    4u
+/* What shard_expire() does in a step, in records looked at: some 60 us; a log more may be begun. */
+#define EXPIRE_WORK       768u
+#define EXPIRE_WORK_LOG   16u /* to come to a log */
+#define EXPIRE_WORK_GONE  16u /* to remove or move a record: key decompressed, slot looked for */
+#define EXPIRE_WORK_PAGE  1u  /* to give away a page of a large one */
+#define EXPIRE_WORK_MERGE (EXPIRE_WORK / 2) /* to move what is left of a page */
 /* What is overwritten sooner is not worth the high level: of 200,000 items overwritten at random at
  * 100,000 a second, next to none lives so long. */
-#define SETTLE_AGE_S    10u
-#define SETTLE_TRY_PART 8u
+#define SETTLE_AGE_S      10u
+/* What is gone by then, or soon after, is of the first class. */
+#define SETTLE_EXPIRY     2u
+#define SETTLE_TRY_PART   8u
 
 struct crawl {
     struct shard *shard;
@@ -19,34 +28,79 @@ struct crawl {
     struct gathered *gathered; /* NULL: none is wanted */
 };
 
-/* False where the log is gone. */
-static bool expire_log(const struct crawl *crawl, struct shard *shard, struct zbud_handle log)
+/* What a look at a log comes to. */
+struct look {
+    bool log_gone;
+    uint32_t earliest_s; /* the next expiry in it; CACHE_NEVER for none */
+    unsigned gone;       /* records */
+    unsigned work;
+};
+
+/* Takes out what is not alive. */
+static struct look expire_log(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock)
 {
-    unsigned live = shard_live_records(shard, log);
+    struct look look = {.earliest_s = CACHE_NEVER, .work = EXPIRE_WORK_LOG};
+    unsigned live = zbud_log_live(shard->pool, log);
     for (unsigned number = 0; live > 0; number++) {
         struct shard_found found;
+        look.work++;
         if (!shard_record(shard, (struct index_place){log, number}, &found))
             continue;
         live--;
         shard->counters.crawler_checked++;
-        if (shard_alive(shard, &found.record, crawl->now_s))
+        if (shard_alive(shard, &found.record, now_s)) {
+            if (found.record.expiry_s < look.earliest_s)
+                look.earliest_s = found.record.expiry_s;
             continue;
+        }
         uint64_t hash;
         found.slot = shard_slot_of(shard, &found, &hash);
         shard->counters.crawler_reclaimed++;
-        bool log_gone;
+        look.gone++;
+        look.work += EXPIRE_WORK_GONE;
+        if (found.record.tag & RECORD_TAG_LARGE)
+            look.work += (unsigned)large_pages(&found.record) * EXPIRE_WORK_PAGE;
         if (found.slot != NULL) {
-            shard_count_gone(shard, &found, crawl->now_s);
-            log_gone = shard_remove(shard, hash, &found);
+            shard_count_gone(shard, &found, now_s);
+            look.log_gone = shard_remove(shard, hash, &found);
         } else {
-            log_gone = shard_kill(shard, found.place, &found.record);
+            look.log_gone = shard_kill(shard, found.place, &found.record);
         }
-        if (log_gone)
-            return false;
     }
-    shard_squeeze_due(shard, log);
-    return true;
+    return look;
+}
+
+/* A look at a log that is due, and at its page if records went. */
+static unsigned expire_due(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+    ZB_REQUIRES(shard->lock)
+{
+    struct zbud_handle logs[2];
+    unsigned count = zbud_log_page(shard->pool, log, logs);
+    struct look look = expire_log(shard, log, now_s);
+    if (!look.log_gone && look.earliest_s != CACHE_NEVER)
+        expiry_note(shard->wheel, log, look.earliest_s);
+    if (look.log_gone && count < 2)
+        return look.work;
+    if (look.log_gone)
+        log = logs[logs[0].bits == log.bits];
+    if (look.gone > 0 && shard_tidy(shard, log, now_s))
+        look.work += EXPIRE_WORK_MERGE;
+    return look.work;
+}
+
+bool shard_expire(struct shard *shard, uint32_t now_s)
+{
+    struct zbud_handle log;
+    unsigned work = 0;
+    lock_take(&shard->lock);
+    shard_catch_up(shard, now_s);
+    while (work < EXPIRE_WORK && expiry_take_due(shard->wheel, now_s, &log))
+        work += expire_due(shard, log, now_s);
+    if (work > 0)
+        shard_note_oldest(shard);
+    lock_give(&shard->lock);
+    return work >= EXPIRE_WORK;
 }
 
 static void gather_record(struct gathered *gathered, struct shard *shard, struct shard_found *found)
@@ -83,6 +137,11 @@ static void gather_record(struct gathered *gathered, struct shard *shard, struct
     gathered->items[gathered->count++] = item;
 }
 
+static bool dies_young(unsigned kind)
+{
+    return kind_expiry(kind) > 0 && kind_expiry(kind) < SETTLE_EXPIRY;
+}
+
 /* A log that would only be compressed again for nothing, and need not be to find that out. */
 static bool taken_for_settled(const struct gathered *gathered, struct shard *shard,
                               struct zbud_handle log, unsigned kind) ZB_REQUIRES(shard->lock)
@@ -107,7 +166,8 @@ static void gather_log(struct gathered *gathered, struct shard *shard, struct zb
     bool current = classes_name(gathered->classes, kind_dictionary(kind));
     if (zbud_log_is_open(shard->pool, log) && (current || zbud_log_close(shard->pool, log)))
         return;
-    if ((current && (kind & KIND_SETTLED)) || taken_for_settled(gathered, shard, log, kind))
+    if (dies_young(kind) || (current && (kind & KIND_SETTLED)) ||
+        taken_for_settled(gathered, shard, log, kind))
         return;
     for (unsigned number = 0; number < records; number++) {
         struct shard_found found;
@@ -122,8 +182,13 @@ static void crawl_log(void *owner, struct zbud_handle log)
     struct crawl *crawl = owner;
     struct shard *shard = crawl->shard;
     lock_is_held(&shard->lock);
-    if ((shard->expiring > 0 || shard->sweeps_due > 0) && !expire_log(crawl, shard, log))
-        return;
+    if (shard->sweeps_due > 0) {
+        struct look look = expire_log(shard, log, crawl->now_s);
+        if (look.log_gone)
+            return;
+        if (look.gone > 0)
+            shard_squeeze_due(shard, log);
+    }
     if (crawl->gathered != NULL)
         gather_log(crawl->gathered, shard, log);
 }
@@ -180,7 +245,7 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
     lock_take(&shard->lock);
     shard_catch_up(shard, now_s);
     pass_time(shard, now_s);
-    if (shard->expiring > 0 || shard->sweeps_due > 0 || settle_due(shard, gathered)) {
+    if (shard->sweeps_due > 0 || settle_due(shard, gathered)) {
         done = crawl_pages(shard, &crawl);
         if (done)
             round_done(shard, gathered);
@@ -201,10 +266,12 @@ bool shard_settle(struct shard *shard, const struct gathered_item *item,
     old.slot = index_find(shard->index, item->hash, item->place);
     bool settled = old.slot != NULL && shard_record(shard, item->place, &old) &&
                    old.record.sequence == item->sequence;
+    if (settled)
+        kind = kind_with_expiry(kind, kind_expiry(old.kind));
     if (settled && put == NULL) {
         settled = shard_move(shard, &old, kind, old.record.expiry_s);
     } else if (settled) {
-        settled = shard_append_put(shard, put, item->sequence, &old.record, &place);
+        settled = shard_append_put(shard, put, kind, item->sequence, &old.record, &place);
         if (settled) {
             index_slot_set_place(old.slot, place);
             shard_kill(shard, old.place, &old.record);

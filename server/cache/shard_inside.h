@@ -9,6 +9,7 @@
 #define SERVER_CACHE_SHARD_INSIDE_H
 
 #include "server/cache/dictionary.h"
+#include "server/cache/expiry.h"
 #include "server/cache/index.h"
 #include "server/cache/record.h"
 #include "server/cache/shard.h"
@@ -39,6 +40,7 @@ struct shard {
     struct dictionaries *dictionaries;
     struct zbud_pool *pool;
     struct index *index;
+    struct expiry_wheel *wheel;
     unsigned id;
     unsigned shard_bits;
     uint64_t seed;
@@ -83,8 +85,6 @@ uint64_t shard_log_base(const struct shard *shard, struct zbud_handle log);
 /** shard_log_kind() - what all of a log's records have in common (shard_kind.h). */
 unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log);
 void shard_log_set_kind(struct shard *shard, struct zbud_handle log, unsigned kind);
-/** shard_live_records() - how many of a log's numbers are not dead. */
-unsigned shard_live_records(const struct shard *shard, struct zbud_handle log);
 /** shard_slot_of() - a record's slot by way of its key, and its hash; NULL where it has none. */
 uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
     ZB_REQUIRES(shard->lock);
@@ -92,9 +92,9 @@ uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, ui
 bool shard_append(struct shard *shard, unsigned kind, struct record *record,
                   struct index_place *place) ZB_REQUIRES(shard->lock);
 /** shard_append_put() - the same for a record that was prepared outside; flags and expiry are
- * those of @extras, or of @put where that is NULL. */
-bool shard_append_put(struct shard *shard, const struct shard_put *put, uint64_t sequence,
-                      const struct record *extras, struct index_place *place)
+ * those of @extras, or of @put where that is NULL, and @kind is not that of @put. */
+bool shard_append_put(struct shard *shard, const struct shard_put *put, unsigned kind,
+                      uint64_t sequence, const struct record *extras, struct index_place *place)
     ZB_REQUIRES(shard->lock);
 /** shard_undo() - take back a record that was just appended and has no slot; its chain stays. */
 void shard_undo(struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock);
@@ -114,9 +114,9 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     ZB_REQUIRES(shard->lock);
 /** shard_squeeze_due() - squeeze a log in which enough bytes are dead. */
 void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
-/** shard_tidy() - after a record was killed: empty its page if that has become sparse, else squeeze
- * its log if that is due. The log may be gone then, and every place and slot stale. */
-void shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+/** shard_tidy() - after a record was killed: empty its page if that has become sparse (true), else
+ * squeeze its log if that is due. The log may be gone then, and every place stale. */
+bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
 
 /** shard_alive() - SHARD-4. */

@@ -4,20 +4,36 @@
  * A log's word: the sequence its records' distances start from, and the log's kind, which is what
  * all its records have in common.
  *
- *    63      57  56       55         48 47                                   0
- *   +----------+---------+-------------+--------------------------------------+
- *   |    0     | settled | dictionary  | sequence of the log's first record   |
- *   +----------+---------+-------------+--------------------------------------+
+ *    63   60 59     57   56     55        48 47                              0
+ *   +-------+---------+---------+------------+---------------------------------+
+ *   |   0   | expiry  | settled | dictionary | sequence of log's first record  |
+ *   +-------+---------+---------+------------+---------------------------------+
+ *
+ * Expiry is the class (expiry.h): 0 where no record of the log expires, else how long they had to
+ * live when they were stored, so that records of like expiry leave like pages together.
  */
 #ifndef SERVER_CACHE_SHARD_KIND_H
 #define SERVER_CACHE_SHARD_KIND_H
 
-#define KIND_SHIFT   48u
-#define KIND_SETTLED 0x100u /* compressed at the high level, or found not to be worth it */
+#define KIND_SHIFT        48u
+#define KIND_SETTLED      0x100u /* compressed at the high level, or found not to be worth it */
+#define KIND_EXPIRY_SHIFT 9u
+#define KIND_EXPIRY       0xe00u
 
 static inline unsigned kind_dictionary(unsigned kind)
 {
     return kind & 0xffu;
+}
+
+static inline unsigned kind_expiry(unsigned kind)
+{
+    return (kind & KIND_EXPIRY) >> KIND_EXPIRY_SHIFT;
+}
+
+/* @kind, but of that class. */
+static inline unsigned kind_with_expiry(unsigned kind, unsigned expiry_class)
+{
+    return (kind & ~KIND_EXPIRY) | expiry_class << KIND_EXPIRY_SHIFT;
 }
 
 #endif

@@ -175,7 +175,7 @@ static void judge_zbud(struct test *test, const struct figures *zbud, uint64_t i
 
     judge_equal(test, "pages_total is the sum of its kinds", figure(zbud, "pages_total"),
                 figure(zbud, "pages_free") + small_pages + figure(zbud, "pages_large") +
-                    figure(zbud, "pages_index"));
+                    figure(zbud, "pages_index") + figure(zbud, "pages_expiry"));
     judge_equal(test, "bytes_used is its chunks", figure(zbud, "bytes_used"), chunks_bytes);
     judge_equal(test, "chunks and slack fill the pages", chunks_bytes + figure(zbud, "slack_bytes"),
                 small_pages * 63 * 64);

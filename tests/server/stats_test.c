@@ -324,7 +324,7 @@ static void test_emit_stops_when_told(void **state)
 /* ---- stats zbud ---- */
 
 struct zbud {
-    uint64_t total, free, buddied, unbuddied, large, index;
+    uint64_t total, free, buddied, unbuddied, large, index, expiry;
     uint64_t chunks_used, bytes_used, slack, live, dead, records, raw, stored;
 };
 
@@ -337,6 +337,7 @@ static struct zbud read_zbud(struct rig *rig)
         .unbuddied = rig_stat(rig, "zbud", "pages_unbuddied"),
         .large = rig_stat(rig, "zbud", "pages_large"),
         .index = rig_stat(rig, "zbud", "pages_index"),
+        .expiry = rig_stat(rig, "zbud", "pages_expiry"),
         .chunks_used = rig_stat(rig, "zbud", "chunks_used"),
         .bytes_used = rig_stat(rig, "zbud", "bytes_used"),
         .slack = rig_stat(rig, "zbud", "slack_bytes"),
@@ -352,8 +353,8 @@ static void check_zbud(struct rig *rig, uint64_t raw_bytes, uint64_t records)
 {
     const struct zbud zbud = read_zbud(rig);
 
-    assert_int_equal(zbud.total,
-                     zbud.free + zbud.buddied + zbud.unbuddied + zbud.large + zbud.index);
+    assert_int_equal(zbud.total, zbud.free + zbud.buddied + zbud.unbuddied + zbud.large +
+                                     zbud.index + zbud.expiry);
     assert_int_equal(zbud.bytes_used, zbud.chunks_used * 64);
     assert_int_equal((zbud.buddied + zbud.unbuddied) * 63 * 64, zbud.bytes_used + zbud.slack);
     assert_true(zbud.live + zbud.dead <= zbud.bytes_used);

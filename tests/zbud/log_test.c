@@ -132,6 +132,7 @@ static void kill_and_squeeze_at(struct rig *rig, bool last)
     assert_false(zbud_log_kill(rig->pool, log, 3));
     assert_false(zbud_log_kill(rig->pool, log, 4));
     assert_false(zbud_log_kill(rig->pool, log, 7));
+    assert_int_equal(zbud_log_live(rig->pool, log), 4);
     zbud_pool_check(rig->pool);
     assert_bytes(rig, log, 317, 300);
     assert_int_equal(figures_of(rig).dead_bytes, 300);
@@ -656,20 +657,20 @@ static void closed_logs_of_a_page_are_a_pair(void **state)
     struct zbud_handle pair[2] = {{0}, {0}}, one, other;
 
     one = append(rig, 1000);
-    assert_false(zbud_log_pair(rig->pool, one, pair)); /* open */
+    assert_int_equal(zbud_log_page(rig->pool, one, pair), 0); /* open */
     zbud_log_close(rig->pool, one);
-    assert_false(zbud_log_pair(rig->pool, one, pair)); /* a new log can still be put there */
+    assert_int_equal(zbud_log_page(rig->pool, one, pair), 1); /* a new log can still be put there */
+    assert_int_equal(pair[0].bits, one.bits);
     other = append(rig, 800);
     assert_true(same_page(one, other));
-    assert_false(zbud_log_pair(rig->pool, one, pair)); /* the other is open */
-    assert_int_equal(pair[0].bits, 0);
+    assert_int_equal(zbud_log_page(rig->pool, one, pair), 0); /* the other is open */
     zbud_log_close(rig->pool, other);
-    assert_true(zbud_log_pair(rig->pool, one, pair));
+    assert_int_equal(zbud_log_page(rig->pool, one, pair), 2);
     assert_true(pair[0].bits + pair[1].bits == one.bits + other.bits);
-    assert_true(zbud_log_pair(rig->pool, other, pair));
+    assert_int_equal(zbud_log_page(rig->pool, other, pair), 2);
     assert_true(pair[0].bits != pair[1].bits && same_page(pair[0], pair[1]));
     zbud_free(rig->pool, one);
-    assert_false(zbud_log_pair(rig->pool, other, pair));
+    assert_int_equal(zbud_log_page(rig->pool, other, pair), 1);
     zbud_free(rig->pool, other);
 }
 
@@ -681,12 +682,12 @@ static void only_logs_of_small_records_are_a_pair(void **state)
 
     assert_true(same_page(large, small));
     zbud_log_close(rig->pool, small);
-    assert_false(zbud_log_pair(rig->pool, large, pair));
-    assert_false(zbud_log_pair(rig->pool, small, pair));
+    assert_int_equal(zbud_log_page(rig->pool, large, pair), 0);
+    assert_int_equal(zbud_log_page(rig->pool, small, pair), 0);
     zbud_free(rig->pool, large);
     assert_int_equal(zbud_alloc(rig->pool, 2100, &plain), ZBUD_OK);
     assert_true(same_page(plain, small));
-    assert_false(zbud_log_pair(rig->pool, small, pair));
+    assert_int_equal(zbud_log_page(rig->pool, small, pair), 0);
     zbud_free(rig->pool, plain);
     zbud_free(rig->pool, small);
 }
