@@ -25,7 +25,6 @@ struct slot {
 
 struct classes {
     struct dictionaries *dictionaries;
-    unsigned generation;
     unsigned labels_count;
     unsigned numbers[CLASSES_MAX];
     struct slot table[TABLE_SLOTS];
@@ -158,15 +157,13 @@ static struct slot decide(const struct classes_vote *votes, size_t count)
 }
 
 struct classes *classes_new(struct dictionaries *dictionaries, const unsigned *numbers,
-                            unsigned labels_count, struct classes_vote *votes, size_t votes_count,
-                            unsigned generation)
+                            unsigned labels_count, struct classes_vote *votes, size_t votes_count)
 {
     assert(labels_count >= 1 && labels_count <= CLASSES_MAX);
     struct classes *classes = calloc(1, sizeof(*classes));
     if (classes == NULL)
         return NULL;
     classes->dictionaries = dictionaries;
-    classes->generation = generation;
     classes->labels_count = labels_count;
     for (unsigned label = 0; label < labels_count; label++) {
         classes->numbers[label] = numbers[label];
@@ -220,9 +217,4 @@ unsigned classes_number(const struct classes *classes, unsigned label)
 unsigned classes_count(const struct classes *classes)
 {
     return classes != NULL ? classes->labels_count : 0;
-}
-
-unsigned classes_generation(const struct classes *classes)
-{
-    return classes != NULL ? classes->generation : 0;
 }

@@ -53,8 +53,7 @@ struct classes_vote {
  * Returns NULL where there is no memory.
  */
 struct classes *classes_new(struct dictionaries *dictionaries, const unsigned *numbers,
-                            unsigned labels_count, struct classes_vote *votes, size_t votes_count,
-                            unsigned generation);
+                            unsigned labels_count, struct classes_vote *votes, size_t votes_count);
 /** classes_free() - its uses are released. */
 void classes_free(struct classes *classes);
 /** classes_bytes() - memory one struct classes holds. */
@@ -68,7 +67,5 @@ bool classes_name(const struct classes *classes, unsigned number);
 /** classes_number() - a label's dictionary; 0 from classes_count() on. */
 unsigned classes_number(const struct classes *classes, unsigned label);
 unsigned classes_count(const struct classes *classes);
-/** classes_generation() - as given to classes_new(); 0 for NULL. */
-unsigned classes_generation(const struct classes *classes);
 
 #endif

@@ -21,8 +21,13 @@
 #define LEARN_AGAIN_S_MAX      3600u
 /* Longer samples teach less: ratio 2.049 with 1 KiB of each, 2.075 with 4 KiB. */
 #define SAMPLE_BYTES           4096u
-/* Twice as much brings the mix from 2.29 to 2.31, and takes twice the time. */
-#define SAMPLES_BYTES          (1u << 20)
+/* Half as much brings the mix from 2.88 to 2.87 when settled, twice as much to 2.91 in twice the
+ * time. */
+#define SAMPLES_BYTES          (2u << 20)
+/* While a cache fills, what comes in during a learning is stored at a loss: the first ones are to
+ * be quick (.2 s a MiB), and more follow. */
+#define SAMPLES_BYTES_MIN      (256u << 10)
+#define SAMPLES_PART           16u
 /* All dictionaries together, and the tables for compressing at the high level. */
 #define DICTIONARIES_PART      64u
 #define TABLES_PART            256u
@@ -30,8 +35,10 @@
 /* Open logs of one kind more, young and settled. */
 #define CLASS_PAGES            2u
 
+/* A dictionary that is told to go is told again after so long: something had to be left. */
+#define LEAVE_AGAIN_S          60u
 /* Settling is not worth it below. */
-#define GAIN_PCT               2u
+#define GAIN_PCT               3u
 #define GAIN_BYTES_MIN         (64u << 10)
 #define GAIN_BYTES_MAX         (1u << 20)
 
@@ -53,7 +60,9 @@ struct cache_keeper {
     uint32_t learned_s;
     uint32_t again_s; /* after learned_s */
     uint64_t learned_stored;
-    size_t charged_bytes; /* for classes and dictionaries */
+    uint64_t learned_raw_bytes; /* what was live then */
+    size_t charged_bytes;       /* for classes and dictionaries */
+    uint32_t leaving_s;         /* since when gathered.leaving is told to go, or told again */
     struct gain gains[DICTIONARIES_MAX];
     struct gathered gathered;
 };
@@ -193,6 +202,11 @@ static uint64_t draw(struct cache_keeper *keeper)
     return keeper->random ^ keeper->random >> 29;
 }
 
+static size_t least(size_t one, size_t other)
+{
+    return one < other ? one : other;
+}
+
 static size_t limit_bytes(const struct cache *cache)
 {
     struct zbud_arena_figures figures;
@@ -225,6 +239,7 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
         now_s - keeper->learned_s < keeper->again_s)
         return false;
     keeper->learned_stored = stored;
+    keeper->learned_raw_bytes = raw_bytes;
     keeper->learned_s = now_s;
     return true;
 }
@@ -242,6 +257,40 @@ static void draw_samples(struct cache_keeper *keeper, struct samples *samples)
                                     &key_bytes);
         if (bytes > 0)
             samples_add(samples, bytes, key_bytes);
+    }
+}
+
+static unsigned classes_max_for(size_t limit)
+{
+    return (unsigned)least(limit / DICTIONARIES_PART / codec_dictionary_bytes(), CLASSES_MAX);
+}
+
+/* Former dictionaries may stay for as long as anything was compressed with them, until they are as
+ * many as the current ones may be: then the oldest is to go. */
+static void choose_leaving(struct cache_keeper *keeper)
+{
+    struct cache *cache = keeper->prepare.cache;
+    struct gathered *gathered = &keeper->gathered;
+    unsigned oldest = 0;
+    uint32_t oldest_s = UINT32_MAX;
+    if (dictionaries_count(cache->dictionaries) <=
+        classes_count(gathered->classes) + classes_max_for(limit_bytes(cache))) {
+        gathered->leaving = 0;
+        return;
+    }
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        char label[DICTIONARY_LABEL_BYTES];
+        uint32_t added_s;
+        if (dictionaries_describe(cache->dictionaries, number, label, &added_s) &&
+            !classes_name(gathered->classes, number) && added_s < oldest_s) {
+            oldest = number;
+            oldest_s = added_s;
+        }
+    }
+    if (oldest != gathered->leaving || keeper->prepare.now_s - keeper->leaving_s >= LEAVE_AGAIN_S) {
+        gathered->leaving = oldest;
+        gathered->generation++;
+        keeper->leaving_s = keeper->prepare.now_s;
     }
 }
 
@@ -264,11 +313,6 @@ static void tidy(struct cache_keeper *keeper)
         cache_uncharge(cache, keeper->charged_bytes - bytes);
         keeper->charged_bytes = bytes;
     }
-}
-
-static size_t least(size_t one, size_t other)
-{
-    return one < other ? one : other;
 }
 
 static bool learn_from(struct cache_keeper *keeper, struct samples *samples, unsigned classes_max)
@@ -301,9 +345,10 @@ static void learn_now(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
     size_t limit = limit_bytes(cache);
-    size_t data_bytes = least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES);
-    unsigned classes_max =
-        (unsigned)least(limit / DICTIONARIES_PART / codec_dictionary_bytes(), CLASSES_MAX);
+    size_t data_bytes = keeper->learned_raw_bytes / SAMPLES_PART;
+    data_bytes = data_bytes > SAMPLES_BYTES_MIN ? data_bytes : SAMPLES_BYTES_MIN;
+    data_bytes = least(data_bytes, least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES));
+    unsigned classes_max = classes_max_for(limit);
     size_t bytes = sizeof(struct samples) + data_bytes + learn_bytes(data_bytes, classes_max);
     bool better = false;
     if (cache_charge(cache, bytes) != CACHE_OK)
@@ -347,7 +392,10 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
         learn_now(keeper);
     tidy(keeper);
     keeper->prepare.classes = current_classes(&cache->current);
+    if (keeper->gathered.classes == NULL && keeper->prepare.classes != NULL)
+        keeper->gathered.generation++;
     keeper->gathered.classes = keeper->prepare.classes;
+    choose_leaving(keeper);
     bool settles = cache->config.compress && cache->config.settle;
     bool done = shard_crawl(shard, now_s, settles ? &keeper->gathered : NULL);
     if (settles)

@@ -72,6 +72,10 @@ struct gathered_item {
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
     const struct classes *classes; /* that they are to be settled by */
+    /* Settled logs of this dictionary are settled again, so that nothing names it; and those
+     * without one, where there are classes now. 0: none. */
+    unsigned leaving;
+    unsigned generation; /* changes with what is due: everything is to be looked at again */
     /* By dictionary: whether settling has brought nothing for it lately. Of such logs only one in
      * SETTLE_TRY_PART is tried, the others are taken for settled as they are. */
     bool gainless[DICTIONARIES_MAX];

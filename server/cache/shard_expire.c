@@ -154,6 +154,13 @@ static bool taken_for_settled(const struct gathered *gathered, struct shard *sha
     return true;
 }
 
+static bool is_settled(const struct gathered *gathered, unsigned kind)
+{
+    unsigned dictionary = kind_dictionary(kind);
+    bool may_stay = dictionary != 0 ? dictionary != gathered->leaving : gathered->classes == NULL;
+    return may_stay && (kind & KIND_SETTLED);
+}
+
 /* Open logs and young ones are left alone: what is overwritten soon is overwritten there. A log
  * that is open for a dictionary nothing is compressed with any more is closed first. */
 static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
@@ -166,7 +173,7 @@ static void gather_log(struct gathered *gathered, struct shard *shard, struct zb
     bool current = classes_name(gathered->classes, kind_dictionary(kind));
     if (zbud_log_is_open(shard->pool, log) && (current || zbud_log_close(shard->pool, log)))
         return;
-    if (dies_young(kind) || (current && (kind & KIND_SETTLED)) ||
+    if (dies_young(kind) || is_settled(gathered, kind) ||
         taken_for_settled(gathered, shard, log, kind))
         return;
     for (unsigned number = 0; number < records; number++) {
@@ -196,7 +203,7 @@ static void crawl_log(void *owner, struct zbud_handle log)
 static bool settle_due(const struct shard *shard, const struct gathered *gathered)
 {
     return gathered != NULL && (shard->settled_sequence != shard->old_sequence ||
-                                shard->settled_generation != classes_generation(gathered->classes));
+                                shard->settled_generation != gathered->generation);
 }
 
 static void pass_time(struct shard *shard, uint32_t now_s)
@@ -219,7 +226,7 @@ static void round_done(struct shard *shard, const struct gathered *gathered)
     }
     shard->round_incomplete = false;
     shard->round_sequence = shard->old_sequence;
-    shard->round_generation = gathered != NULL ? classes_generation(gathered->classes) : 0;
+    shard->round_generation = gathered != NULL ? gathered->generation : 0;
 }
 
 /* Page by page, as what one page gives to be settled is enough work for a step. */

@@ -58,7 +58,7 @@ struct shard {
     uint32_t mark_s;
     /* What the last full round of settling started from: nothing is due while both still hold. */
     uint64_t settled_sequence;
-    unsigned settled_generation; /* of classes */
+    unsigned settled_generation; /* of struct gathered */
     uint64_t round_sequence;
     unsigned round_generation;
     bool round_incomplete; /* something had to be left for the next */

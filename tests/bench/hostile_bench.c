@@ -1,0 +1,232 @@
+/*
+ * hostile_bench.c - contents that compression and learning can do nothing with, or would waste
+ * their time on.
+ *
+ *   hostile_bench [--memory-mb N] OURS MEMCACHED
+ *
+ * Per kind of content: memcached with -m N is filled to twice what it holds; ours, with memcached's
+ * RSS as its -m, with as many stores; then it is left alone until the background has nothing more
+ * to do. Printed are the items both hold, and the CPU time ours took, to the end of the background
+ * work, over that of ours without background work (-o settle_pct=0), where all is LZ4 level 1.
+ */
+#include "clients/client.h"
+#include "tests/bench/bench_server.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define VALUE_BYTES_MAX 4096u
+#define SCHEMA_ITEMS    20000u /* stored before the schema changes */
+#define SCHEMA_PAUSES   10u    /* times the stream pauses for a second: learning is by the clock */
+#define STILL_S         25u    /* settling begins when items are 10 to 20 s old */
+#define SETTLE_S_MAX    300u
+#define TIMEOUT_MS      30000
+#define OPTIONS_BYTES   128u
+
+typedef size_t make_fn(uint64_t number, uint8_t value[VALUE_BYTES_MAX]);
+
+static uint64_t mix(uint64_t number)
+{
+    number = (number ^ number >> 31) * 0x9e3779b97f4a7c15u;
+    number = (number ^ number >> 29) * 0xbf58476d1ce4e5b9u;
+    return number ^ number >> 32;
+}
+
+static size_t make_noise(uint64_t number, uint8_t value[VALUE_BYTES_MAX])
+{
+    size_t bytes = 100 + mix(number) % 1900;
+
+    for (size_t i = 0; i < bytes; i += sizeof(uint64_t)) {
+        uint64_t random = mix(number * VALUE_BYTES_MAX + i);
+        memcpy(value + i, &random, sizeof(random));
+    }
+    return bytes;
+}
+
+/* Six bits a byte: a little for an entropy coder, nothing for LZ4. */
+static size_t make_base64(uint64_t number, uint8_t value[VALUE_BYTES_MAX])
+{
+    static const char DIGITS[65] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t bytes = make_noise(number, value);
+
+    for (size_t i = 0; i < bytes; i++)
+        value[i] = (uint8_t)DIGITS[value[i] % 64u];
+    return bytes;
+}
+
+/* Short matches everywhere: a search that looks longer finds more of them, and gains little. */
+static size_t make_matches(uint64_t number, uint8_t value[VALUE_BYTES_MAX])
+{
+    size_t bytes = 100 + mix(number) % 1900;
+
+    for (size_t i = 0; i < bytes; i += 5) {
+        uint64_t random = mix(mix(number * VALUE_BYTES_MAX + i) % 3000u);
+        memcpy(value + i, &random, sizeof(random));
+    }
+    return bytes;
+}
+
+/* Objects whose names nobody has seen before, again and again. */
+static size_t make_schema(uint64_t number, uint8_t value[VALUE_BYTES_MAX])
+{
+    uint64_t schema = number / SCHEMA_ITEMS;
+    size_t used = 0;
+
+    for (unsigned field = 0; field < 8; field++) {
+        uint64_t name = mix(schema * 100 + field);
+        used += (size_t)snprintf((char *)value + used, VALUE_BYTES_MAX - used,
+                                 "\"%012" PRIx64 "_%u\":%u,", name >> 16, field,
+                                 (unsigned)(mix(number * 10 + field) % 100000u));
+    }
+    return used;
+}
+
+struct content {
+    const char *name;
+    make_fn *make;
+    bool pauses;
+};
+
+static const struct content CONTENTS[] = {
+    {"random bytes", make_noise, false},
+    {"base64 of random bytes", make_base64, false},
+    {"short matches everywhere", make_matches, false},
+    {"new schema again and again", make_schema, true},
+};
+
+struct result {
+    uint64_t stores;
+    uint64_t items;
+    size_t resident_bytes;
+    double cpu_s;
+};
+
+static void check(enum client_status status, const char *what)
+{
+    if (status != CLIENT_OK)
+        bench_fail(what, client_status_text(status));
+}
+
+static void store(struct client *client, const struct content *content, uint64_t from,
+                  uint64_t count)
+{
+    uint8_t value[VALUE_BYTES_MAX];
+    struct client_slice version;
+
+    for (uint64_t number = from; number < from + count; number++) {
+        char head[80];
+        size_t bytes = content->make(number, value);
+        int head_bytes = snprintf(head, sizeof(head), "set k:%" PRIx64 " 0 0 %zu noreply\r\n",
+                                  mix(number), bytes);
+
+        check(client_queue(client, head, (size_t)head_bytes), "queue");
+        check(client_queue(client, value, bytes), "queue");
+        check(client_queue(client, "\r\n", 2), "queue");
+        if (number % 64 == 63)
+            check(client_flush(client), "flush");
+    }
+    check(client_flush(client), "flush");
+    check(client_version(client, &version), "version");
+}
+
+static void wait_s(unsigned seconds)
+{
+    const struct timespec time = {.tv_sec = seconds};
+    nanosleep(&time, NULL);
+}
+
+static void wait_settled(struct bench_server *server)
+{
+    uint64_t settled = 0;
+
+    for (unsigned still_s = 0, waited_s = 0; still_s < STILL_S && waited_s < SETTLE_S_MAX;
+         still_s++, waited_s++) {
+        uint64_t now = bench_server_figure(server, "zbud", "records_settled");
+        still_s = now != settled ? 0 : still_s;
+        settled = now;
+        wait_s(1);
+    }
+}
+
+/* @stores 0: until the first eviction, and as many again. */
+static struct result run(const char *program, const char *options, const struct content *content,
+                         uint64_t stores, bool settles)
+{
+    struct bench_server *server = bench_server_start(program, options, BENCH_ANY_CORE);
+    struct client *client = client_new();
+    struct result result = {.stores = stores};
+    double user_s, system_s;
+    uint64_t stored = 0;
+
+    if (client == NULL)
+        bench_fail("client", "no memory");
+    check(client_connect_tcp(client, "127.0.0.1", bench_server_port(server), TIMEOUT_MS),
+          "connect");
+    if (stores == 0) {
+        for (; bench_server_figure(server, "", "evictions") == 0; stored += 2048)
+            store(client, content, stored, 2048);
+        result.stores = 2 * stored;
+    }
+    for (uint64_t step = result.stores / SCHEMA_PAUSES + 1; stored < result.stores;) {
+        uint64_t count = step < result.stores - stored ? step : result.stores - stored;
+        store(client, content, stored, count);
+        stored += count;
+        if (content->pauses)
+            wait_s(1);
+    }
+    if (settles)
+        wait_settled(server);
+    result.items = bench_server_figure(server, "", "curr_items");
+    result.resident_bytes = bench_server_resident_bytes(server);
+    bench_server_cpu(server, &user_s, &system_s);
+    result.cpu_s = user_s + system_s;
+    client_free(client);
+    bench_server_stop(server);
+    return result;
+}
+
+static void measure(const struct content *content, const char *ours, const char *theirs,
+                    uint64_t memory_mb)
+{
+    char options[OPTIONS_BYTES];
+    struct result peer, plain, full;
+
+    snprintf(options, sizeof(options), "-t 1 -m %" PRIu64, memory_mb);
+    peer = run(theirs, options, content, 0, false);
+    snprintf(options, sizeof(options), "-t 1 -m %zu -o settle_pct=0", peer.resident_bytes >> 20);
+    plain = run(ours, options, content, peer.stores, false);
+    snprintf(options, sizeof(options), "-t 1 -m %zu", peer.resident_bytes >> 20);
+    full = run(ours, options, content, peer.stores, true);
+    printf("%-28s | %8" PRIu64 " %6zu | %8" PRIu64 " %6zu | %6.2f | %6.2f %6.2f %6.2f\n",
+           content->name, peer.items, peer.resident_bytes >> 20, full.items,
+           full.resident_bytes >> 20, (double)full.items / (double)peer.items, plain.cpu_s,
+           full.cpu_s, full.cpu_s / plain.cpu_s);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t memory_mb = 128;
+    int first = 1;
+
+    if (argc == 5 && strcmp(argv[1], "--memory-mb") == 0) {
+        memory_mb = strtoull(argv[2], NULL, 10);
+        first = 3;
+    }
+    if (argc != first + 2 || memory_mb == 0) {
+        fprintf(stderr, "usage: hostile_bench [--memory-mb N] OURS MEMCACHED\n");
+        return EXIT_FAILURE;
+    }
+    printf("memcached -m %" PRIu64 ", zbcached in its RSS, twice what memcached holds stored\n"
+           "%-28s | %8s %6s | %8s %6s | %6s | %s\n%-28s | %8s %6s | %8s %6s | %6s | %6s %6s %6s\n",
+           memory_mb, "", "memcd", "", "zbcd", "", "items", "CPU s of zbcached", "content", "items",
+           "RSS MB", "items", "RSS MB", "ratio", "fast", "+high", "ratio");
+    for (size_t i = 0; i < sizeof(CONTENTS) / sizeof(CONTENTS[0]); i++)
+        measure(&CONTENTS[i], argv[first], argv[first + 1], memory_mb);
+    return EXIT_SUCCESS;
+}
