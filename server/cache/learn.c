@@ -478,8 +478,9 @@ static void choose_leaders(struct learning *learning)
     }
 }
 
-/* Mix, 24 classes of 2 MiB, ratio at level 1 / HC 3 with so many rounds: 1: 2.320 / 2.86, 2: 2.321 /
- * 2.88; values of some 20 bytes, which make no group of their own, 1.1 / 1.2 and 1.3 / 1.5. */
+/* Mix, 24 classes of 2 MiB, ratio at level 1 / HC 3 with so many rounds: 1: 2.320 / 2.86, 2:
+ * 2.321 / 2.88; values of some 20 bytes, which make no group of their own: 1.1 / 1.2 and 1.3 / 1.5.
+ */
 static void train_leaders(struct learning *learning)
 {
     for (unsigned round = 0; round < TRAIN_ROUNDS; round++) {

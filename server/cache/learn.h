@@ -4,8 +4,8 @@
  *   samples --group--> by the rarest feature that is still frequent
  *           --lead---> a group that no dictionary so far serves well leads with its own samples
  *           --prune--> leaders that save less than a class costs go, their groups to the next best
- *           --train--> each new leader's dictionary, from all its samples; then every sample goes to
- *                      the leader that serves it best, and once more
+ *           --train--> each new leader's dictionary, from all its samples; then every sample
+ *                      goes to the leader that serves it best, and once more
  *           --judge--> by samples that were not learned from
  *
  * Dictionaries that serve well stay, so that what was compressed with them stays as it is; only
