@@ -29,6 +29,7 @@ struct engine *engine_new(const struct engine_plan *plan)
         .shards = plan->shards,
         .evict = true,
         .compress = true,
+        .settle = true,
         .seed = SEED,
         .now_s = 1,
     };
