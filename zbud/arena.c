@@ -73,6 +73,10 @@ struct zbud_arena {
     uint64_t pages_returned;
     uint16_t pools;
 
+    /* As the last change under the lock left them, for who looks without it. */
+    _Atomic uint64_t available;
+    _Atomic uint64_t limit_pages;
+
     struct zbud_lock lock_itself;
     struct zbud_lock system_lock_itself;
     alignas(64) _Atomic uint64_t age; /* written by every pool: a cache line of its own */
@@ -134,6 +138,44 @@ static uint8_t *reserve_aligned(size_t bytes)
     return raw + before;
 }
 
+/* Pages above the mark that @pages of room pay for, their share of the table included. */
+static uint64_t fresh_for(const struct zbud_arena *arena, uint64_t pages) ZB_REQUIRES(arena->lock)
+{
+    uint64_t paid = table_bytes(arena->mark) / sizeof(struct link) - arena->mark;
+    uint64_t rest, fresh;
+
+    if (pages > paid) {
+        /* A page of the table, and then the pages it has entries for, again and again. */
+        rest = (pages - paid) % (ENTRIES_A_PAGE + 1);
+        fresh = paid + (pages - paid) / (ENTRIES_A_PAGE + 1) * ENTRIES_A_PAGE;
+        fresh += rest == 0 ? 0 : rest - 1;
+    } else {
+        fresh = pages;
+    }
+    return fresh < arena->pages_max - arena->mark ? fresh : arena->pages_max - arena->mark;
+}
+
+static uint64_t count_available(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
+{
+    uint64_t counted = counted_bytes(arena);
+    uint64_t room =
+        counted < arena->limit_bytes ? (arena->limit_bytes - counted) / ZBUD_PAGE_BYTES : 0;
+    uint64_t pages = pages_kept(arena) - arena->pages_leaving;
+
+    if (room <= arena->returned_listed)
+        return pages + room;
+    return pages + arena->returned_listed + fresh_for(arena, room - arena->returned_listed);
+}
+
+/* The end of every change. */
+static void give_changed(struct zbud_arena *arena) ZB_RELEASES(arena->lock)
+{
+    atomic_store_explicit(&arena->available, count_available(arena), memory_order_relaxed);
+    atomic_store_explicit(&arena->limit_pages, arena->limit_bytes / ZBUD_PAGE_BYTES,
+                          memory_order_relaxed);
+    lock_give(arena->lock);
+}
+
 static bool reserve_all(struct zbud_arena *arena)
 {
     size_t regions = (arena->pages_max + REGION_PAGES - 1) / REGION_PAGES;
@@ -173,6 +215,8 @@ struct zbud_arena *zbud_arena_new(size_t reserve_bytes, size_t limit_bytes)
         zbud_arena_free(arena);
         return NULL;
     }
+    lock_take(arena->lock);
+    give_changed(arena);
     return arena;
 }
 
@@ -268,7 +312,7 @@ static uint32_t take_from_new_region(struct zbud_arena *arena) ZB_REQUIRES(arena
     page = take_ready(arena); /* somebody else may have begun a region meanwhile */
     if (page == ZBUD_PAGE_NONE && arena->mark % REGION_PAGES == 0 && fits_region(arena)) {
         region = arena->base + (size_t)arena->mark * ZBUD_PAGE_BYTES;
-        lock_give(arena->lock);
+        give_changed(arena);
         advised = madvise(region, REGION_BYTES, MADV_HUGEPAGE) == 0;
         POISON_FREE(region, REGION_BYTES);
         lock_take(arena->lock);
@@ -284,7 +328,7 @@ static uint32_t take_from_new_region(struct zbud_arena *arena) ZB_REQUIRES(arena
         set_link(arena, page, LINK_NONE | LINK_IN_USE);
         arena->pages_used++;
     }
-    lock_give(arena->lock);
+    give_changed(arena);
     return page;
 }
 
@@ -297,7 +341,7 @@ enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
     taken = take_ready(arena);
     at_region =
         arena->mark % REGION_PAGES == 0 && arena->mark < arena->pages_max && fits(arena, 1, 1);
-    lock_give(arena->lock);
+    give_changed(arena);
     if (taken == ZBUD_PAGE_NONE && at_region) {
         lock_take(arena->system_lock);
         taken = take_from_new_region(arena);
@@ -317,7 +361,7 @@ void zbud_arena_give(struct zbud_arena *arena, uint32_t page)
     assert((link_of(arena, page) & LINK_IN_USE) != 0); /* ARENA-3: not given twice */
     push(arena, page, &arena->kept_first, &arena->kept_listed);
     arena->pages_used--;
-    lock_give(arena->lock);
+    give_changed(arena);
 }
 
 /* ---- chains --------------------------------------------------------------------------------- */
@@ -393,7 +437,7 @@ static bool settle_region(struct zbud_arena *arena, uint32_t page)
         (void)madvise(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES, MADV_COLD);
         lock_take(arena->lock);
         arena->region_huge[region] = !done;
-        lock_give(arena->lock);
+        give_changed(arena);
     }
     lock_give(arena->system_lock);
     return done;
@@ -413,7 +457,7 @@ static uint32_t begin_return(struct zbud_arena *arena, bool *in_huge_region)
         arena->pages_leaving++;
         *in_huge_region = arena->region_huge[page / REGION_PAGES];
     }
-    lock_give(arena->lock);
+    give_changed(arena);
     return page;
 }
 
@@ -427,7 +471,7 @@ static void finish_return(struct zbud_arena *arena, uint32_t page, bool returned
     } else {
         push(arena, page, &arena->kept_first, &arena->kept_listed);
     }
-    lock_give(arena->lock);
+    give_changed(arena);
 }
 
 /* Memory locked by mlockall() needs the newer call (Linux 5.18); it stays locked for its next
@@ -481,7 +525,7 @@ enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
         kept = pages_kept(arena) - arena->pages_leaving;
         if (over == 0)
             arena->charged_bytes += bytes;
-        lock_give(arena->lock);
+        give_changed(arena);
         if (over == 0)
             return ZBUD_OK;
         if (over > kept || !return_page(arena))
@@ -494,7 +538,7 @@ void zbud_arena_uncharge(struct zbud_arena *arena, size_t bytes)
     lock_take(arena->lock);
     assert(bytes <= arena->charged_bytes);
     arena->charged_bytes -= bytes;
-    lock_give(arena->lock);
+    give_changed(arena);
 }
 
 void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes)
@@ -502,40 +546,17 @@ void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes)
     assert(limit_bytes / ZBUD_PAGE_BYTES <= arena->pages_max);
     lock_take(arena->lock);
     arena->limit_bytes = limit_bytes;
-    lock_give(arena->lock);
-}
-
-/* Pages above the mark that @pages of room pay for, their share of the table included. */
-static uint64_t fresh_for(const struct zbud_arena *arena, uint64_t pages) ZB_REQUIRES(arena->lock)
-{
-    uint64_t paid = table_bytes(arena->mark) / sizeof(struct link) - arena->mark;
-    uint64_t rest, fresh;
-
-    if (pages > paid) {
-        /* A page of the table, and then the pages it has entries for, again and again. */
-        rest = (pages - paid) % (ENTRIES_A_PAGE + 1);
-        fresh = paid + (pages - paid) / (ENTRIES_A_PAGE + 1) * ENTRIES_A_PAGE;
-        fresh += rest == 0 ? 0 : rest - 1;
-    } else {
-        fresh = pages;
-    }
-    return fresh < arena->pages_max - arena->mark ? fresh : arena->pages_max - arena->mark;
+    give_changed(arena);
 }
 
 size_t zbud_arena_available(const struct zbud_arena *arena)
 {
-    uint64_t pages, room, counted;
+    return atomic_load_explicit(&arena->available, memory_order_relaxed);
+}
 
-    lock_take(arena->lock);
-    counted = counted_bytes(arena);
-    room = counted < arena->limit_bytes ? (arena->limit_bytes - counted) / ZBUD_PAGE_BYTES : 0;
-    pages = pages_kept(arena) - arena->pages_leaving;
-    if (room > arena->returned_listed)
-        pages += arena->returned_listed + fresh_for(arena, room - arena->returned_listed);
-    else
-        pages += room;
-    lock_give(arena->lock);
-    return pages;
+size_t zbud_arena_limit_pages(const struct zbud_arena *arena)
+{
+    return atomic_load_explicit(&arena->limit_pages, memory_order_relaxed);
 }
 
 size_t zbud_arena_excess(const struct zbud_arena *arena)

@@ -128,8 +128,11 @@ void zbud_arena_uncharge(struct zbud_arena *arena, size_t bytes);
 /** zbud_arena_set_limit() - at most the reserve. Lowering it may leave an excess; see trim. */
 void zbud_arena_set_limit(struct zbud_arena *arena, size_t limit_bytes);
 
-/** zbud_arena_available() - pages that zbud_arena_take() could hand out one after another now. */
+/** zbud_arena_available() - pages that zbud_arena_take() could hand out one after another now; no
+ * lock is taken. */
 size_t zbud_arena_available(const struct zbud_arena *arena);
+/** zbud_arena_limit_pages() - as many as the limit has room for; no lock is taken. */
+size_t zbud_arena_limit_pages(const struct zbud_arena *arena);
 /** zbud_arena_excess() - pages to reclaim and trim until what is resident fits the limit. */
 size_t zbud_arena_excess(const struct zbud_arena *arena);
 /**

@@ -312,7 +312,7 @@ static void remove_and_tidy(struct shard *shard, uint64_t hash, const struct sha
                             uint32_t now_s) ZB_REQUIRES(shard->lock)
 {
     if (!shard_remove(shard, hash, found))
-        shard_tidy(shard, found->place.log, now_s);
+        shard_tidy_in_passing(shard, found->place.log, now_s);
 }
 
 /* Finds the key's record, alive or not. */
@@ -523,7 +523,7 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
     if (found) {
         index_slot_set_place(old.slot, place);
         if (!shard_kill(shard, old.place, &old.record))
-            shard_tidy(shard, old.place.log, now_s);
+            shard_tidy_in_passing(shard, old.place.log, now_s);
     } else if (index_insert(shard->index, hash, place) == NULL) {
         shard_undo(shard, place);
         return CACHE_NO_MEMORY;

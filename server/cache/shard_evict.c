@@ -21,6 +21,7 @@
 /* The same of a page with one log, whose slack new logs would fill where there are any: no more is
  * moved than half of what is won. */
 #define MERGE_LONE_PCT   33u
+#define ROOMY_PART       8u
 #define DIRECTORY_BYTES  2u /* a record, beside its bytes */
 
 struct eviction {
@@ -180,4 +181,15 @@ bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     shard->counters.merged += merged;
     shard_note_oldest(shard);
     return true;
+}
+
+/* Room that nobody asks for need not be won back. From an eighth of the limit on that is free, what
+ * dies from then on is enough to have the holes closed by the time the cache is full. */
+void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+{
+    size_t available = zbud_arena_available(shard->arena);
+    if (available * ROOMY_PART > zbud_arena_limit_pages(shard->arena))
+        shard_squeeze_due(shard, log);
+    else
+        (void)shard_tidy(shard, log, now_s);
 }

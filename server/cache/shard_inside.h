@@ -119,6 +119,10 @@ void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(
 bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
 
+/** shard_tidy_in_passing() - the same by a request: it empties no page while there is room enough. */
+void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t now_s)
+    ZB_REQUIRES(shard->lock);
+
 /** shard_alive() - SHARD-4. */
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s);
 /** shard_count_gone() - count an item that is not alive as expired or flushed. */

@@ -97,7 +97,12 @@ uint64_t bench_server_figure(struct bench_server *server, const char *section, c
     return value;
 }
 
-void bench_server_cpu(const struct bench_server *server, double *user_s, double *system_s)
+long bench_server_pid(const struct bench_server *server)
+{
+    return server->pid;
+}
+
+void bench_cpu(long pid, double *user_s, double *system_s)
 {
     char path[48];
     char text[1024];
@@ -106,7 +111,7 @@ void bench_server_cpu(const struct bench_server *server, double *user_s, double 
     const char *fields;
     FILE *file;
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", server->pid);
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
     file = fopen(path, "r");
     if (file == NULL || fgets(text, sizeof(text), file) == NULL)
         bench_fail(path, "cannot be read");

@@ -27,8 +27,9 @@ uint16_t bench_server_port(const struct bench_server *server);
 size_t bench_server_resident_bytes(const struct bench_server *server);
 /** bench_server_figure() - a number of "stats SECTION"; the benchmark ends where there is none. */
 uint64_t bench_server_figure(struct bench_server *server, const char *section, const char *name);
-/** bench_server_cpu() - user and system time of all its threads so far, in seconds. */
-void bench_server_cpu(const struct bench_server *server, double *user_s, double *system_s);
+long bench_server_pid(const struct bench_server *server);
+/** bench_cpu() - user and system time of all threads of a process so far, in seconds. */
+void bench_cpu(long pid, double *user_s, double *system_s);
 
 /** bench_bind() - the calling thread runs on that core only, or on any. */
 void bench_bind(int core);

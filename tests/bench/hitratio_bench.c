@@ -201,7 +201,7 @@ static double server_cpu_s(const struct bench_server *server)
     double user_s;
     double system_s;
 
-    bench_server_cpu(server, &user_s, &system_s);
+    bench_cpu(bench_server_pid(server), &user_s, &system_s);
     return user_s + system_s;
 }
 

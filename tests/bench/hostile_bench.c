@@ -183,7 +183,7 @@ static struct result run(const char *program, const char *options, const struct 
         wait_settled(server);
     result.items = bench_server_figure(server, "", "curr_items");
     result.resident_bytes = bench_server_resident_bytes(server);
-    bench_server_cpu(server, &user_s, &system_s);
+    bench_cpu(bench_server_pid(server), &user_s, &system_s);
     result.cpu_s = user_s + system_s;
     client_free(client);
     bench_server_stop(server);

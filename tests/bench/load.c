@@ -1,5 +1,7 @@
 #include "tests/bench/load.h"
 
+#include "tests/bench/floor.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -220,6 +222,9 @@ static bool send_batch(struct run *run, struct connection *connection)
     }
     if (run->plan->kind == LOAD_MULTIGET && !append(connection, "\r\n", 2))
         return fail(run, "no memory");
+    if (run->plan->floor)
+        floor_header(connection->out, connection->out_used, connection->expected,
+                     run->plan->kind == LOAD_SET);
     return write_out(run, connection);
 }
 
@@ -350,7 +355,7 @@ static bool run_all(struct run *run, uint16_t port, double seconds, struct load_
 
 bool load_fill(struct load *load, uint16_t port, char error[LOAD_ERROR_BYTES])
 {
-    const struct load_plan plan = {"fill", LOAD_SET, 1, FILL_DEPTH};
+    const struct load_plan plan = {"fill", LOAD_SET, 1, FILL_DEPTH, false};
     struct load_result result;
     struct run run = {.load = load, .plan = &plan, .filling = true, .error = error};
 

@@ -35,6 +35,7 @@ struct load_plan {
     enum load_kind kind;
     unsigned connections;
     unsigned depth; /* requests in a batch; of LOAD_MULTIGET: keys in one request */
+    bool floor;     /* batches as floor.h wants them, of the same lengths */
 };
 
 struct load_result {

@@ -5,10 +5,12 @@
  *               OURS MEMCACHED
  *
  * Both servers run with one worker thread on core 0 and hold the same items, the load on core 1.
- * Each round runs every workload at one and then at the other, so that what else happens on the
- * machine meets both; medians of the rounds are shown. Every get hits.
+ * Each round runs every workload at one, at the other, and at a server that does nothing (floor.h),
+ * so that what else happens on the machine meets all; medians of the rounds are shown. Every get
+ * hits.
  */
 #include "tests/bench/bench_server.h"
+#include "tests/bench/floor.h"
 #include "tests/bench/load.h"
 
 #include <stdio.h>
@@ -20,18 +22,20 @@
 #define ROUNDS_MAX  99u
 
 static const struct load_plan PLANS[] = {
-    {"GET, one at a time", LOAD_GET, 50, 1},
-    {"SET, one at a time", LOAD_SET, 50, 1},
-    {"GET, pipelined 100 deep", LOAD_GET, 50, 100},
-    {"SET, pipelined 100 deep", LOAD_SET, 50, 100},
-    {"multiget of 100 keys", LOAD_MULTIGET, 50, 100},
+    {"GET, one at a time", LOAD_GET, 50, 1, false},
+    {"SET, one at a time", LOAD_SET, 50, 1, false},
+    {"GET, pipelined 100 deep", LOAD_GET, 50, 100, false},
+    {"SET, pipelined 100 deep", LOAD_SET, 50, 100, false},
+    {"multiget of 100 keys", LOAD_MULTIGET, 50, 100, false},
 };
 #define PLANS_COUNT (sizeof(PLANS) / sizeof(PLANS[0]))
 
 enum {
     OURS,
     THEIRS,
-    SERVERS_COUNT
+    SERVERS_COUNT,
+    FLOOR = SERVERS_COUNT, /* not a server to be judged, but measured with them */
+    MEASURED_COUNT
 };
 
 struct samples {
@@ -49,23 +53,29 @@ struct bench {
     const char *options;
     const char *programs[SERVERS_COUNT];
     struct bench_server *servers[SERVERS_COUNT];
-    struct samples samples[PLANS_COUNT][SERVERS_COUNT];
+    struct floor *floor;
+    struct samples samples[PLANS_COUNT][MEASURED_COUNT];
 };
 
 static void run_one(struct bench *bench, struct load *load, size_t plan, unsigned which,
                     unsigned round)
 {
     struct samples *samples = &bench->samples[plan][which];
-    struct bench_server *server = bench->servers[which];
+    struct load_plan played = PLANS[plan];
     char error[LOAD_ERROR_BYTES];
     struct load_result result = {0};
     double user[2];
     double system[2];
+    uint16_t port;
+    long pid;
 
-    bench_server_cpu(server, &user[0], &system[0]);
-    if (!load_run(load, bench_server_port(server), &PLANS[plan], bench->seconds, &result, error))
+    played.floor = which == FLOOR;
+    port = played.floor ? floor_port(bench->floor) : bench_server_port(bench->servers[which]);
+    pid = played.floor ? floor_pid(bench->floor) : bench_server_pid(bench->servers[which]);
+    bench_cpu(pid, &user[0], &system[0]);
+    if (!load_run(load, port, &played, bench->seconds, &result, error))
         bench_fail(PLANS[plan].name, error);
-    bench_server_cpu(server, &user[1], &system[1]);
+    bench_cpu(pid, &user[1], &system[1]);
     samples->requests_per_s[round] = (double)result.requests / result.seconds;
     samples->user_us[round] = (user[1] - user[0]) * 1e6 / (double)result.requests;
     samples->system_us[round] = (system[1] - system[0]) * 1e6 / (double)result.requests;
@@ -74,15 +84,16 @@ static void run_one(struct bench *bench, struct load *load, size_t plan, unsigne
 
 static void print_table(struct bench *bench)
 {
-    printf("%-24s | %10s %5s %5s | %10s %5s %5s | %8s %6s | %s\n", "", "zbcached/s", "user", "sys",
-           "memcached", "user", "sys", "requests", "CPU", "load busy %");
+    printf("%-24s | %10s %5s %5s | %10s %5s %5s | %10s %5s | %8s %6s %6s | %s\n", "", "zbcached/s",
+           "user", "sys", "memcached", "user", "sys", "floor/s", "CPU", "requests", "CPU", "floor",
+           "load busy %");
     for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
-        double rates[SERVERS_COUNT];
-        double user[SERVERS_COUNT];
-        double system[SERVERS_COUNT];
-        double busy[SERVERS_COUNT];
+        double rates[MEASURED_COUNT];
+        double user[MEASURED_COUNT];
+        double system[MEASURED_COUNT];
+        double busy[MEASURED_COUNT];
 
-        for (unsigned which = 0; which < SERVERS_COUNT; which++) {
+        for (unsigned which = 0; which < MEASURED_COUNT; which++) {
             struct samples *samples = &bench->samples[plan][which];
 
             rates[which] = bench_median(samples->requests_per_s, bench->rounds);
@@ -90,15 +101,18 @@ static void print_table(struct bench *bench)
             system[which] = bench_median(samples->system_us, bench->rounds);
             busy[which] = bench_median(samples->busy_percent, bench->rounds);
         }
-        printf("%-24s | %10.0f %5.2f %5.2f | %10.0f %5.2f %5.2f | %8.3f %6.3f | %.0f, %.0f\n",
+        printf("%-24s | %10.0f %5.2f %5.2f | %10.0f %5.2f %5.2f | %10.0f %5.2f | %8.3f %6.3f "
+               "%6.3f | %.0f, %.0f, %.0f\n",
                PLANS[plan].name, rates[OURS], user[OURS], system[OURS], rates[THEIRS], user[THEIRS],
-               system[THEIRS], rates[OURS] / rates[THEIRS],
-               (user[OURS] + system[OURS]) / (user[THEIRS] + system[THEIRS]), busy[OURS],
-               busy[THEIRS]);
+               system[THEIRS], rates[FLOOR], user[FLOOR] + system[FLOOR],
+               rates[OURS] / rates[THEIRS],
+               (user[OURS] + system[OURS]) / (user[THEIRS] + system[THEIRS]),
+               rates[OURS] / rates[FLOOR], busy[OURS], busy[THEIRS], busy[FLOOR]);
     }
     printf(
         "user, sys: the server's CPU time in us a request (multiget: a key). requests, CPU: ratio "
-        "to memcached.\nload busy: share of its core that the load took; near 100 it is what is "
+        "to memcached;\nfloor: requests, ratio to a server that does nothing. load busy: share of "
+        "its core that the load took; near 100 it is what is "
         "measured.\n");
 }
 
@@ -121,9 +135,10 @@ static void run(struct bench *bench)
         if (!load_fill(load, bench_server_port(bench->servers[which]), error))
             bench_fail("filling", error);
     }
+    bench->floor = floor_start(SERVER_CORE);
     for (unsigned round = 0; round < bench->rounds; round++) {
         for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
-            for (unsigned which = 0; which < SERVERS_COUNT; which++)
+            for (unsigned which = 0; which < MEASURED_COUNT; which++)
                 run_one(bench, load, plan, which, round);
         }
     }
@@ -135,6 +150,7 @@ static void run(struct bench *bench)
     print_table(bench);
     for (unsigned which = 0; which < SERVERS_COUNT; which++)
         bench_server_stop(bench->servers[which]);
+    floor_stop(bench->floor);
     load_free(load);
     corpus_free(corpus);
 }

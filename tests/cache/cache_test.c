@@ -593,13 +593,14 @@ static void test_overwriting_leaves_no_holes(void **state)
 {
     struct bench *bench = *state;
     struct cache_figures figures;
-    overwrite_at_random(bench, 150, 10000);
+    overwrite_at_random(bench, 150, 33000); /* nearly all there is room for */
     cache_figures(bench->cache, &figures);
-    assert_int_equal(figures.items, 10000);
+    assert_int_equal(figures.items, 33000);
     assert_in_range(figures.pages_merged, 1, UINT64_MAX);
-    /* Records, their directory, and a tenth for what is open or about to be squeezed or merged. */
+    /* Records, their directory, and a fifth for what is open or about to be squeezed or merged:
+     * there is still a little room, so nothing has to be moved for the last holes. */
     size_t pages = figures.pages_buddied + figures.pages_unbuddied;
-    assert_in_range(figures.live_bytes + 2 * figures.items, pages * 4032 * 9 / 10, SIZE_MAX);
+    assert_in_range(figures.live_bytes + 2 * figures.items, pages * 4032 * 8 / 10, SIZE_MAX);
     cache_check(bench->cache);
 }
 
