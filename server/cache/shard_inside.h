@@ -119,7 +119,7 @@ void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(
 bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
 
-/** shard_tidy_in_passing() - the same by a request: it empties no page while there is room enough. */
+/** shard_tidy_in_passing() - the same by a request: no page is emptied while there is room. */
 void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
 
