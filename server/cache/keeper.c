@@ -17,6 +17,9 @@
 /* Again when so many times as much was stored as at the last look, or so long after it; twice as
  * long whenever nothing better was found. */
 #define LEARN_STORED_TIMES     4u
+/* Contents that so many learnings in a row have found nothing in are looked at by the clock alone:
+ * each look costs a full cache items. */
+#define LEARN_NOISE_TIMES      2u
 #define LEARN_AGAIN_S          60u
 #define LEARN_AGAIN_S_MAX      3600u
 /* Longer samples teach less: ratio 2.049 with 1 KiB of each, 2.075 with 4 KiB. */
@@ -58,7 +61,8 @@ struct cache_keeper {
     uint64_t random;
     uint32_t looked_s;
     uint32_t learned_s;
-    uint32_t again_s; /* after learned_s */
+    uint32_t again_s;   /* after learned_s */
+    unsigned fruitless; /* learnings in a row that brought nothing */
     uint64_t learned_stored;
     uint64_t learned_raw_bytes; /* what was live then */
     size_t charged_bytes;       /* for classes and dictionaries */
@@ -235,7 +239,8 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
     if (items < LEARN_ITEMS_MIN || raw_bytes < LEARN_RAW_BYTES_MIN ||
         stored == keeper->learned_stored)
         return false;
-    if (stored < keeper->learned_stored * LEARN_STORED_TIMES &&
+    bool noise = current_classes(&cache->current) == NULL && keeper->fruitless >= LEARN_NOISE_TIMES;
+    if ((noise || stored < keeper->learned_stored * LEARN_STORED_TIMES) &&
         now_s - keeper->learned_s < keeper->again_s)
         return false;
     keeper->learned_stored = stored;
@@ -361,6 +366,7 @@ static void learn_now(struct cache_keeper *keeper)
         free(samples);
     }
     tidy(keeper);
+    keeper->fruitless = better ? 0 : keeper->fruitless + 1;
     keeper->again_s = better ? LEARN_AGAIN_S : 2 * keeper->again_s;
     if (keeper->again_s > LEARN_AGAIN_S_MAX)
         keeper->again_s = LEARN_AGAIN_S_MAX;
