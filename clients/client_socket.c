@@ -2,35 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Room asked of the kernel in one read: several small replies, or a good part of a large one. */
 #define READ_BYTES ((size_t)64 << 10)
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    int answer = clock_gettime(CLOCK_MONOTONIC, &now);
-    assert(answer == 0);
-    (void)answer;
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-struct client_deadline client_deadline_in(int timeout_ms)
-{
-    assert(timeout_ms > 0);
-    return (struct client_deadline){now_ms() + timeout_ms};
-}
 
 bool client_socket_init(struct client_socket *sock)
 {
@@ -88,108 +67,18 @@ static enum client_status make_room(struct client_buffer *buffer, size_t bytes)
     return CLIENT_OK;
 }
 
-/* What the failed call's errno means. */
-static enum client_status status_of_errno(void)
-{
-    switch (errno) {
-    case EPIPE:
-    case ECONNRESET:
-        return CLIENT_CLOSED;
-    case ECONNREFUSED:
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case ENOENT:
-        return CLIENT_UNREACHABLE;
-    case ETIMEDOUT:
-        return CLIENT_TIMEOUT;
-    default:
-        return CLIENT_SYSTEM;
-    }
-}
-
-static enum client_status wait_for(int descriptor, short events, struct client_deadline deadline)
-{
-    for (;;) {
-        int64_t left_ms = deadline.at_ms - now_ms();
-        if (left_ms < 0)
-            left_ms = 0;
-        struct pollfd entry = {.fd = descriptor, .events = events};
-        int ready = poll(&entry, 1, (int)left_ms);
-        if (ready > 0)
-            return CLIENT_OK;
-        if (ready == 0)
-            return CLIENT_TIMEOUT;
-        if (errno != EINTR)
-            return CLIENT_SYSTEM;
-    }
-}
-
-static enum client_status connect_to(struct client_socket *sock, const struct sockaddr *address,
-                                     socklen_t address_bytes, struct client_deadline deadline)
-{
-    int descriptor = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor < 0)
-        return CLIENT_SYSTEM;
-    enum client_status status = CLIENT_OK;
-    if (connect(descriptor, address, address_bytes) < 0) {
-        status = errno == EINPROGRESS ? wait_for(descriptor, POLLOUT, deadline) : status_of_errno();
-        int error = 0;
-        socklen_t error_bytes = sizeof(error);
-        if (status == CLIENT_OK &&
-            getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &error_bytes) < 0)
-            status = CLIENT_SYSTEM;
-        if (status == CLIENT_OK && error != 0) {
-            errno = error;
-            status = status_of_errno();
-        }
-    }
-    if (status != CLIENT_OK) {
-        int error = errno;
-        (void)close(descriptor);
-        errno = error;
-        return status;
-    }
-    sock->descriptor = descriptor;
-    return CLIENT_OK;
-}
-
 enum client_status client_socket_connect_tcp(struct client_socket *sock, const char *host,
                                              uint16_t port, struct client_deadline deadline)
 {
     assert(sock->descriptor < 0);
-    char service[8];
-    (void)snprintf(service, sizeof(service), "%u", (unsigned)port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list;
-    if (getaddrinfo(host, service, &hints, &list) != 0)
-        return CLIENT_UNREACHABLE;
-
-    enum client_status status = CLIENT_UNREACHABLE;
-    for (const struct addrinfo *each = list; each != NULL && sock->descriptor < 0;
-         each = each->ai_next)
-        status = connect_to(sock, each->ai_addr, each->ai_addrlen, deadline);
-    freeaddrinfo(list);
-    if (status != CLIENT_OK)
-        return status;
-    /* Requests are small and already gathered by the queue: waiting for more would only delay. */
-    int on = 1;
-    if (setsockopt(sock->descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) {
-        client_socket_close(sock);
-        return CLIENT_SYSTEM;
-    }
-    return CLIENT_OK;
+    return client_dial_tcp(host, port, deadline, &sock->descriptor);
 }
 
 enum client_status client_socket_connect_unix(struct client_socket *sock, const char *path,
                                               struct client_deadline deadline)
 {
     assert(sock->descriptor < 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t path_bytes = strlen(path);
-    if (path_bytes >= sizeof(address.sun_path))
-        return CLIENT_UNREACHABLE;
-    memcpy(address.sun_path, path, path_bytes + 1);
-    return connect_to(sock, (const struct sockaddr *)&address, sizeof(address), deadline);
+    return client_dial_unix(path, deadline, &sock->descriptor);
 }
 
 enum client_status client_socket_queue(struct client_socket *sock, const void *data, size_t bytes)
@@ -218,9 +107,9 @@ enum client_status client_socket_flush(struct client_socket *sock, struct client
         }
         enum client_status status = CLIENT_OK;
         if (errno == EAGAIN)
-            status = wait_for(sock->descriptor, POLLOUT, deadline);
+            status = client_dial_wait(sock->descriptor, POLLOUT, deadline);
         else if (errno != EINTR)
-            status = status_of_errno();
+            status = client_dial_status();
         if (status != CLIENT_OK)
             return status;
     }
@@ -242,9 +131,9 @@ static enum client_status read_more(struct client_socket *sock, struct client_de
             return CLIENT_CLOSED;
         enum client_status status = CLIENT_OK;
         if (errno == EAGAIN)
-            status = wait_for(sock->descriptor, POLLIN, deadline);
+            status = client_dial_wait(sock->descriptor, POLLIN, deadline);
         else if (errno != EINTR)
-            status = status_of_errno();
+            status = client_dial_status();
         if (status != CLIENT_OK)
             return status;
     }

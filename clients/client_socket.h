@@ -17,6 +17,7 @@
 #define CLIENTS_CLIENT_SOCKET_H
 
 #include "clients/client.h"
+#include "clients/client_dial.h"
 
 struct client_buffer {
     uint8_t *data;
@@ -30,13 +31,6 @@ struct client_socket {
     struct client_buffer in;
     struct client_buffer out;
 };
-
-/* A moment of CLOCK_MONOTONIC. */
-struct client_deadline {
-    int64_t at_ms;
-};
-
-struct client_deadline client_deadline_in(int timeout_ms);
 
 /** client_socket_init() - not connected, buffers empty. False: no memory, and nothing to fini. */
 bool client_socket_init(struct client_socket *sock) __attribute__((warn_unused_result));
