@@ -34,7 +34,8 @@ struct load_worker {
     struct load_conn **conns;
     uint32_t conns_count;
     struct event *tick, *due;
-    int timer; /* open loop: readable when the next arrival is due */
+    uint64_t armed_ns; /* what the timer is set to; 0: not at all */
+    int timer;         /* open loop: readable when the next arrival is due */
 
     /* of the phase */
     bool storing, open;
@@ -138,14 +139,13 @@ static void next_arrival(struct load_worker *worker)
 static void arm_timer(struct load_worker *worker)
 {
     struct itimerspec when = {.it_value = {0, 0}}; /* not at all */
-    uint64_t at_ns = (uint64_t)worker->next_ns;
+    uint64_t at_ns = arrivals_left(worker) && has_room(worker) ? (uint64_t)worker->next_ns : 0;
 
-    if (worker->plan->spin)
+    if (worker->plan->spin || at_ns == worker->armed_ns)
         return;
-    if (arrivals_left(worker) && has_room(worker)) {
-        when.it_value.tv_sec = (time_t)(at_ns / SECOND_NS);
-        when.it_value.tv_nsec = (long)(at_ns % SECOND_NS);
-    }
+    worker->armed_ns = at_ns;
+    when.it_value.tv_sec = (time_t)(at_ns / SECOND_NS);
+    when.it_value.tv_nsec = (long)(at_ns % SECOND_NS);
     if (timerfd_settime(worker->timer, TFD_TIMER_ABSTIME, &when, NULL) != 0)
         on_failed(worker, strerror(errno));
 }
@@ -189,12 +189,13 @@ static void pump(struct load_worker *worker)
 
 static void on_due(evutil_socket_t descriptor, short what, void *context)
 {
-    uint64_t expirations;
+    struct load_worker *worker = context;
 
+    /* What has expired is not read: the event is for the edge, and setting it anew clears it. */
+    (void)descriptor;
     (void)what;
-    if (read(descriptor, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
-        on_failed(context, strerror(errno));
-    pump(context);
+    worker->armed_ns = 0;
+    pump(worker);
 }
 
 /* The phase's time is over, and the server has not kept up: what is due and still here stays. */
@@ -391,7 +392,7 @@ static bool set_up(struct load_worker *worker, char error[LOAD_ERROR_BYTES])
         return false;
     worker->tick = event_new(worker->owner.base, -1, EV_PERSIST, on_tick, worker);
     worker->due =
-        event_new(worker->owner.base, worker->timer, EV_READ | EV_PERSIST, on_due, worker);
+        event_new(worker->owner.base, worker->timer, EV_READ | EV_ET | EV_PERSIST, on_due, worker);
     return worker->tick != NULL && worker->due != NULL && event_add(worker->tick, &tick) == 0 &&
            event_add(worker->due, NULL) == 0 && connect_all(worker, error);
 }
