@@ -20,6 +20,7 @@
 #define MEMLIMIT_MB_MIN        8u
 #define MEMLIMIT_MB_MAX        1000000000u
 
+static_assert(COMMAND_EXPECT_MAX == CACHE_EXPECT_MAX, "what is expected here is expected there");
 static_assert(PROTOCOL_KEY_BYTES_MAX == CACHE_KEY_BYTES_MAX, "what may be asked for may be stored");
 
 struct command {
@@ -159,17 +160,51 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     return status;
 }
 
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count)
+{
+    struct cache_key expected[CACHE_EXPECT_MAX];
+
+    assert(count <= CACHE_EXPECT_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        expected[i] = (struct cache_key){keys[i].data, keys[i].bytes};
+    }
+    cache_expect(command->worker, expected, count);
+}
+
+/* The next keys of a request, looked for together. Returns how many they are. */
+static unsigned expect_keys(const struct call *call, struct protocol_slice left)
+{
+    struct protocol_slice keys[COMMAND_EXPECT_MAX];
+    unsigned count = 0;
+
+    while (count < COMMAND_EXPECT_MAX && protocol_next_key(&left, &keys[count])) {
+        count++;
+    }
+    if (count > 1) {
+        command_expect(call->command, keys, count);
+    }
+    return count;
+}
+
 static enum command_outcome execute_get(struct call *call)
 {
     struct protocol_slice left = call->request->keys;
     struct protocol_slice key;
+    unsigned expected = 0;
     struct place place = {
         .reply = call->reply,
         .with_cas = call->row->with_cas,
         .cas_enabled = call->command->shared.config->cas_enabled,
     };
 
-    while (protocol_next_key(&left, &key)) {
+    for (;;) {
+        if (expected == 0) {
+            expected = expect_keys(call, left);
+        }
+        if (!protocol_next_key(&left, &key)) {
+            break;
+        }
+        expected--;
         const enum cache_status status = get_one(call, key, &place);
         if (status == CACHE_NO_ROOM) {
             return needs_room(call, place.need_bytes);

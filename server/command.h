@@ -5,7 +5,9 @@
  *
  * One row of a table per verb. A value found is decompressed straight into the reply, behind the
  * place of its header; a value stored is taken from where it was received, its key moved up to it.
- * So neither is copied. Nothing here waits, reads the clock or knows what a socket is.
+ * So neither is copied. The keys of a multiget are told to the cache some at a time before they are
+ * asked for, so that their memory comes at once. Nothing here waits, reads the clock or knows what
+ * a socket is.
  *
  * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply
  * has too little: the caller makes room (writes what is there, or gets a larger reply) and
@@ -27,6 +29,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define COMMAND_EXPECT_MAX 32u
 
 struct budget;
 struct cache;
@@ -67,6 +71,12 @@ void command_free(struct command *command);
 enum command_outcome command_execute(struct command *command, struct protocol_request *request,
                                      struct protocol_reply *reply, uint32_t now_s,
                                      size_t *room_bytes) __attribute__((warn_unused_result));
+
+/**
+ * command_expect() - say which keys the next requests will name (cache_expect()).
+ * @count: at most COMMAND_EXPECT_MAX.
+ */
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count);
 
 /**
  * command_refuse() - answer a request that there is no memory for, as memcached words it.

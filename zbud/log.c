@@ -245,6 +245,21 @@ void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsi
     return page_span(place.page, place.end, entry.offset, *bytes);
 }
 
+void zbud_log_fetch(const struct zbud_pool *pool, struct zbud_handle log)
+{
+    __builtin_prefetch(pool_page(pool, handle_page(log)));
+}
+
+void zbud_log_fetch_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number)
+{
+    struct place place = pool_find_log(pool, log);
+    const struct page_buddy *buddy = &place.page->buddies[place.end];
+    size_t offset = buddy->used_bytes + number * PAGE_ENTRY_BYTES;
+
+    assert(number < buddy->count);
+    __builtin_prefetch(page_span(place.page, place.end, offset, PAGE_ENTRY_BYTES));
+}
+
 unsigned zbud_log_records(const struct zbud_pool *pool, struct zbud_handle log)
 {
     struct place place = pool_find_log(pool, log);

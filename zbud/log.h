@@ -106,6 +106,10 @@ unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t 
  */
 void *zbud_log_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number,
                       size_t *bytes, unsigned *tag);
+/** zbud_log_fetch() - ask for the head of the log's page, without waiting for it: a hint only. */
+void zbud_log_fetch(const struct zbud_pool *pool, struct zbud_handle log);
+/** zbud_log_fetch_record() - the same for where the record lies; reads the head. */
+void zbud_log_fetch_record(const struct zbud_pool *pool, struct zbud_handle log, unsigned number);
 /** zbud_log_is_open() - whether records may still be appended to it. */
 bool zbud_log_is_open(struct zbud_pool *pool, struct zbud_handle log);
 /** zbud_log_records() - numbers given so far, dead ones included. */

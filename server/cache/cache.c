@@ -213,6 +213,27 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     return status;
 }
 
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count)
+{
+    const struct cache *cache = worker->cache;
+    uint64_t hashes[CACHE_EXPECT_MAX], together[CACHE_EXPECT_MAX];
+    uint64_t shards = 0;
+    static_assert(CACHE_SHARDS_MAX <= 64, "a bit for each");
+    assert(count <= CACHE_EXPECT_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        hashes[i] = hash_key(keys[i].key, keys[i].key_bytes, cache->config.seed);
+        shards |= UINT64_C(1) << hash_shard(hashes[i], cache->config.shards);
+    }
+    for (; shards != 0; shards &= shards - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(shards), of_shard = 0;
+        for (unsigned i = 0; i < count; i++) {
+            together[of_shard] = hashes[i];
+            of_shard += hash_shard(hashes[i], cache->config.shards) == shard;
+        }
+        shard_expect(cache->shards[shard], together, of_shard);
+    }
+}
+
 static bool too_large(const struct cache *cache, const struct cache_store *store)
 {
     size_t bytes = store->key_bytes + store->value_bytes + ITEM_HEADER_BYTES +

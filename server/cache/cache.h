@@ -96,6 +96,21 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
                             void *context, struct cache_item *item)
     __attribute__((warn_unused_result));
 
+/* A key among those of a batch. */
+struct cache_key {
+    const void *key;
+    size_t key_bytes;
+};
+#define CACHE_EXPECT_MAX 32u
+/**
+ * cache_expect() - say which keys will be asked for next, so that their memory is fetched for all
+ * of them at once instead of for one after the other.
+ * @count: at most CACHE_EXPECT_MAX.
+ *
+ * Changes nothing; none of them need be there, or be asked for.
+ */
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count);
+
 enum cache_mode {
     CACHE_SET,
     CACHE_ADD,

@@ -433,17 +433,34 @@ static unsigned candidates_in(uint64_t *bucket, uint32_t tag, uint64_t **slots)
     return found;
 }
 
-unsigned index_candidates(struct index *index, uint64_t hash, uint64_t *slots[INDEX_CANDIDATES_MAX])
+/* A key's two buckets; false where its segment has none yet. */
+static bool buckets_for(const struct index *index, uint64_t hash, uint64_t *buckets[2])
 {
     const struct segment *segment = segment_of(index, hash);
     if (segment->pages_count == 0)
+        return false;
+    uint32_t tag = hash_tag(hash), count = buckets_of(segment);
+    buckets[0] = bucket_at(index, segment, first_bucket(tag, count));
+    buckets[1] = bucket_at(index, segment, second_bucket(tag, count));
+    return true;
+}
+
+unsigned index_candidates(struct index *index, uint64_t hash, uint64_t *slots[INDEX_CANDIDATES_MAX])
+{
+    uint64_t *buckets[2];
+    if (!buckets_for(index, hash, buckets))
         return 0;
-    uint32_t tag = hash_tag(hash);
-    uint32_t buckets = buckets_of(segment);
-    uint64_t *first = bucket_at(index, segment, first_bucket(tag, buckets));
-    uint64_t *second = bucket_at(index, segment, second_bucket(tag, buckets));
-    unsigned found = candidates_in(first, tag, slots);
-    return found + candidates_in(second, tag, slots + found);
+    unsigned found = candidates_in(buckets[0], hash_tag(hash), slots);
+    return found + candidates_in(buckets[1], hash_tag(hash), slots + found);
+}
+
+void index_fetch(const struct index *index, uint64_t hash)
+{
+    uint64_t *buckets[2];
+    if (!buckets_for(index, hash, buckets))
+        return;
+    __builtin_prefetch(buckets[0]);
+    __builtin_prefetch(buckets[1]);
 }
 
 uint64_t *index_find(struct index *index, uint64_t hash, struct index_place place)

@@ -69,6 +69,8 @@ void index_free(struct index *index);
  */
 unsigned index_candidates(struct index *index, uint64_t hash,
                           uint64_t *slots[INDEX_CANDIDATES_MAX]);
+/** index_fetch() - ask for what index_candidates() reads, without waiting for it: a hint only. */
+void index_fetch(const struct index *index, uint64_t hash);
 /** index_find() - the slot of this very record, or NULL. */
 uint64_t *index_find(struct index *index, uint64_t hash, struct index_place place);
 

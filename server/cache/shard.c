@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LINE_BYTES      64u
+/* Of a record: most are shorter, and of the others the processor itself fetches what follows. */
+#define FETCH_BYTES_MAX 512u
+
 struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
                         struct expiry_table *expiry_table, const struct cache_config *config,
                         unsigned id)
@@ -468,6 +472,41 @@ enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key,
         get_locked(shard, hash, key, key_bytes, touch_expiry_s, now_s, codec, place, context, item);
     lock_give(&shard->lock);
     return status;
+}
+
+/* A record that a look-up will come to. */
+static void fetch_record(const struct shard *shard, struct index_place place)
+    ZB_REQUIRES(shard->lock)
+{
+    size_t bytes;
+    unsigned tag;
+    const uint8_t *record = zbud_log_record(shard->pool, place.log, place.number, &bytes, &tag);
+    for (size_t at = 0; record != NULL && at < bytes && at < FETCH_BYTES_MAX; at += LINE_BYTES)
+        __builtin_prefetch(record + at);
+}
+
+/* A look-up reads the index, the head of a page, its directory and the record, each found by the
+ * one before. Step by step for all keys, each step's memory is waited for once. */
+void shard_expect(struct shard *shard, const uint64_t *hashes, unsigned count)
+{
+    struct index_place places[CACHE_EXPECT_MAX];
+    unsigned found = 0;
+    assert(count <= CACHE_EXPECT_MAX);
+    lock_take(&shard->lock);
+    for (unsigned i = 0; i < count; i++)
+        index_fetch(shard->index, hashes[i]);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t *slots[INDEX_CANDIDATES_MAX];
+        if (index_candidates(shard->index, hashes[i], slots) == 0)
+            continue;
+        places[found] = index_slot_place(slots[0]);
+        zbud_log_fetch(shard->pool, places[found++].log);
+    }
+    for (unsigned i = 0; i < found; i++)
+        zbud_log_fetch_record(shard->pool, places[i].log, places[i].number);
+    for (unsigned i = 0; i < found; i++)
+        fetch_record(shard, places[i]);
+    lock_give(&shard->lock);
 }
 
 /* Whether the mode lets a put go on. */

@@ -35,6 +35,7 @@ struct turn {
     uint64_t looked_us; /* when others were looked for first; 0 before */
     unsigned quota;     /* requests until others are looked for */
     unsigned flushes;
+    unsigned expected; /* requests that were looked for together */
 };
 
 static void note_activity(const struct turn *turn)
@@ -286,6 +287,36 @@ static bool is_known_unfinished(struct turn *turn)
     return true;
 }
 
+/* The keys of a pipeline's next requests are looked for together. What they are is parsed again
+ * when it is their turn: that is cheaper than one wait for memory. */
+static void look_ahead(struct turn *turn)
+{
+    const struct buffer *from = turn->from;
+    struct protocol_slice keys[COMMAND_EXPECT_MAX];
+    struct protocol_parsed parsed;
+    size_t at = from->start;
+    unsigned count = 0;
+
+    while (count < COMMAND_EXPECT_MAX && at < from->end &&
+           protocol_parse(from->data + at, from->end - at, turn->host->value_bytes_max, &parsed) ==
+               PROTOCOL_REQUEST &&
+           parsed.swallow == 0) {
+        struct protocol_slice more = parsed.request.keys;
+        if (more.bytes == 0 || !protocol_next_key(&more, &keys[count])) {
+            keys[count] = parsed.request.key;
+        }
+        if (keys[count].bytes == 0) {
+            break;
+        }
+        at += parsed.used;
+        count++;
+    }
+    if (count > 1) {
+        command_expect(turn->host->command, keys, count);
+    }
+    turn->expected = count;
+}
+
 static enum progress parse(struct turn *turn)
 {
     struct conn *conn = turn->conn;
@@ -295,6 +326,10 @@ static enum progress parse(struct turn *turn)
     if (count == 0 || is_known_unfinished(turn)) {
         return PROGRESS_STARVED;
     }
+    if (turn->expected == 0) {
+        look_ahead(turn);
+    }
+    turn->expected -= turn->expected > 0 ? 1 : 0;
     const enum protocol_result result =
         protocol_parse(from->data + from->start, count, turn->host->value_bytes_max, &conn->parsed);
     if (result == PROTOCOL_MORE) {
@@ -575,6 +610,7 @@ void conn_turn(struct conn *conn, bool readable)
         .from = &conn->input,
         .now_s = clock_now_s(host->clock),
         .quota = host->requests_max,
+        .expected = 1, /* the first is most often alone */
     };
 
     assert(host->reply.used == 0);

@@ -271,6 +271,17 @@ static void do_append(struct model *model, unsigned number)
     known->present = false;
 }
 
+/* A hint changes nothing, whatever it names: what comes after it tells. */
+static void do_expect(struct model *model, unsigned number)
+{
+    uint8_t bytes[CACHE_EXPECT_MAX][200];
+    struct cache_key keys[CACHE_EXPECT_MAX];
+    unsigned count = draw(model, CACHE_EXPECT_MAX + 1);
+    for (unsigned i = 0; i < count; i++)
+        keys[i] = (struct cache_key){bytes[i], make_key(number + i / 2, bytes[i])};
+    cache_expect(model->worker, keys, count);
+}
+
 static void step(struct model *model)
 {
     unsigned number;
@@ -290,6 +301,8 @@ static void step(struct model *model)
         cache_maintain(model->keeper, model->now_s);
         break;
     case 4:
+        do_expect(model, number);
+        break;
     case 5:
     case 6:
     case 7:
