@@ -3,6 +3,7 @@
 #include "clients/client.h"
 #include "tests/wire/peer.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ _Noreturn void bench_fail(const char *what, const char *why)
     exit(EXIT_FAILURE);
 }
 
-void bench_bind(int core)
+static void bind_thread(long thread, int core)
 {
     cpu_set_t cores;
 
@@ -31,8 +32,13 @@ void bench_bind(int core)
         if (core == BENCH_ANY_CORE || (unsigned)core == i)
             CPU_SET(i, &cores);
     }
-    if (sched_setaffinity(0, sizeof(cores), &cores) != 0)
+    if (sched_setaffinity((pid_t)thread, sizeof(cores), &cores) != 0)
         bench_fail("cannot be bound to one core", "the machine must have two");
+}
+
+void bench_bind(int core)
+{
+    bind_thread(0, core);
 }
 
 struct bench_server *bench_server_start(const char *program, const char *options, int core)
@@ -102,17 +108,14 @@ long bench_server_pid(const struct bench_server *server)
     return server->pid;
 }
 
-void bench_cpu(long pid, double *user_s, double *system_s)
+static void read_cpu(const char *path, double *user_s, double *system_s)
 {
-    char path[48];
     char text[1024];
     unsigned long user = 0;
     unsigned long system = 0;
     const char *fields;
-    FILE *file;
+    FILE *file = fopen(path, "r");
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-    file = fopen(path, "r");
     if (file == NULL || fgets(text, sizeof(text), file) == NULL)
         bench_fail(path, "cannot be read");
     fclose(file);
@@ -123,6 +126,52 @@ void bench_cpu(long pid, double *user_s, double *system_s)
         bench_fail(path, "is not understood");
     *user_s = (double)user / (double)sysconf(_SC_CLK_TCK);
     *system_s = (double)system / (double)sysconf(_SC_CLK_TCK);
+}
+
+void bench_cpu(long pid, double *user_s, double *system_s)
+{
+    char path[48];
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    read_cpu(path, user_s, system_s);
+}
+
+void bench_thread_cpu(long pid, long thread, double *user_s, double *system_s)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "/proc/%ld/task/%ld/stat", pid, thread);
+    read_cpu(path, user_s, system_s);
+}
+
+long bench_seat(long pid, int core, int others)
+{
+    char path[48];
+    double most_s = -1;
+    long worker = 0;
+    const struct dirent *entry;
+
+    snprintf(path, sizeof(path), "/proc/%ld/task", pid);
+    DIR *threads = opendir(path);
+    if (threads == NULL)
+        bench_fail(path, "cannot be read");
+    while ((entry = readdir(threads)) != NULL) {
+        const long thread = strtol(entry->d_name, NULL, 10);
+        double user_s;
+        double system_s;
+
+        if (thread == 0)
+            continue;
+        bind_thread(thread, others);
+        bench_thread_cpu(pid, thread, &user_s, &system_s);
+        if (user_s + system_s > most_s) {
+            most_s = user_s + system_s;
+            worker = thread;
+        }
+    }
+    closedir(threads);
+    bind_thread(worker, core);
+    return worker;
 }
 
 static int compare(const void *a, const void *b)

@@ -30,6 +30,16 @@ uint64_t bench_server_figure(struct bench_server *server, const char *section, c
 long bench_server_pid(const struct bench_server *server);
 /** bench_cpu() - user and system time of all threads of a process so far, in seconds. */
 void bench_cpu(long pid, double *user_s, double *system_s);
+/**
+ * bench_seat() - the thread of a process that has worked most so far gets @core for itself.
+ * @others: where all its others run from now on, or BENCH_ANY_CORE.
+ *
+ * For a server of one worker thread that was filled: what it does beside requests does not take
+ * their core then. Returns the thread, for bench_thread_cpu().
+ */
+long bench_seat(long pid, int core, int others);
+/** bench_thread_cpu() - of one thread of a process. */
+void bench_thread_cpu(long pid, long thread, double *user_s, double *system_s);
 
 /** bench_bind() - the calling thread runs on that core only, or on any. */
 void bench_bind(int core);

@@ -1,10 +1,11 @@
 /*
  * speed_bench.c - requests a second and CPU time a request, ours against memcached.
  *
- *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--options TEXT]
- *               OURS MEMCACHED
+ *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--only TEXT]
+ *               [--options TEXT] OURS MEMCACHED
  *
- * Both servers run with one worker thread on core 0 and hold the same items, the load on core 1.
+ * Both servers have one worker thread, alone on core 0, and hold the same items. The load and what
+ * the servers do in the background share core 1.
  * Each round runs every workload at one, at the other, and at a server that does nothing (floor.h),
  * so that what else happens on the machine meets all; medians of the rounds are shown. Every get
  * hits.
@@ -40,8 +41,9 @@ enum {
 
 struct samples {
     double requests_per_s[ROUNDS_MAX];
-    double user_us[ROUNDS_MAX]; /* a request */
+    double user_us[ROUNDS_MAX]; /* of the worker thread, a request */
     double system_us[ROUNDS_MAX];
+    double other_us[ROUNDS_MAX];     /* of the other threads, user and system */
     double busy_percent[ROUNDS_MAX]; /* of the load */
 };
 
@@ -50,12 +52,37 @@ struct bench {
     double seconds;
     uint32_t items;
     const char *corpus;
+    const char *only; /* workloads whose name has this in it */
     const char *options;
     const char *programs[SERVERS_COUNT];
     struct bench_server *servers[SERVERS_COUNT];
     struct floor *floor;
+    long workers[MEASURED_COUNT]; /* their worker threads */
     struct samples samples[PLANS_COUNT][MEASURED_COUNT];
 };
+
+static bool is_wanted(const struct bench *bench, size_t plan)
+{
+    return strstr(PLANS[plan].name, bench->only) != NULL;
+}
+
+struct cpu {
+    double user_s; /* of the worker thread */
+    double system_s;
+    double other_s;
+};
+
+static void read_cpu(const struct bench *bench, unsigned which, struct cpu *cpu)
+{
+    const long pid =
+        which == FLOOR ? floor_pid(bench->floor) : bench_server_pid(bench->servers[which]);
+    double user_s;
+    double system_s;
+
+    bench_thread_cpu(pid, bench->workers[which], &cpu->user_s, &cpu->system_s);
+    bench_cpu(pid, &user_s, &system_s);
+    cpu->other_s = user_s + system_s - cpu->user_s - cpu->system_s;
+}
 
 static void run_one(struct bench *bench, struct load *load, size_t plan, unsigned which,
                     unsigned round)
@@ -64,54 +91,59 @@ static void run_one(struct bench *bench, struct load *load, size_t plan, unsigne
     struct load_plan played = PLANS[plan];
     char error[LOAD_ERROR_BYTES];
     struct load_result result = {0};
-    double user[2];
-    double system[2];
+    struct cpu cpu[2];
     uint16_t port;
-    long pid;
 
     played.floor = which == FLOOR;
     port = played.floor ? floor_port(bench->floor) : bench_server_port(bench->servers[which]);
-    pid = played.floor ? floor_pid(bench->floor) : bench_server_pid(bench->servers[which]);
-    bench_cpu(pid, &user[0], &system[0]);
+    read_cpu(bench, which, &cpu[0]);
     if (!load_run(load, port, &played, bench->seconds, &result, error))
         bench_fail(PLANS[plan].name, error);
-    bench_cpu(pid, &user[1], &system[1]);
+    read_cpu(bench, which, &cpu[1]);
+    const double each_us = 1e6 / (double)result.requests;
     samples->requests_per_s[round] = (double)result.requests / result.seconds;
-    samples->user_us[round] = (user[1] - user[0]) * 1e6 / (double)result.requests;
-    samples->system_us[round] = (system[1] - system[0]) * 1e6 / (double)result.requests;
+    samples->user_us[round] = (cpu[1].user_s - cpu[0].user_s) * each_us;
+    samples->system_us[round] = (cpu[1].system_s - cpu[0].system_s) * each_us;
+    samples->other_us[round] = (cpu[1].other_s - cpu[0].other_s) * each_us;
     samples->busy_percent[round] = result.busy_percent;
 }
 
 static void print_table(struct bench *bench)
 {
-    printf("%-24s | %10s %5s %5s | %10s %5s %5s | %10s %5s | %8s %6s %6s | %s\n", "", "zbcached/s",
-           "user", "sys", "memcached", "user", "sys", "floor/s", "CPU", "requests", "CPU", "floor",
-           "load busy %");
+    printf("%-24s | %10s %5s %5s %5s | %10s %5s %5s %5s | %10s %5s | %8s %6s %6s | %s\n", "",
+           "zbcached/s", "user", "sys", "other", "memcached", "user", "sys", "other", "floor/s",
+           "CPU", "requests", "CPU", "floor", "load busy %");
     for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
         double rates[MEASURED_COUNT];
         double user[MEASURED_COUNT];
         double system[MEASURED_COUNT];
+        double other[MEASURED_COUNT];
         double busy[MEASURED_COUNT];
 
+        if (!is_wanted(bench, plan))
+            continue;
         for (unsigned which = 0; which < MEASURED_COUNT; which++) {
             struct samples *samples = &bench->samples[plan][which];
 
             rates[which] = bench_median(samples->requests_per_s, bench->rounds);
             user[which] = bench_median(samples->user_us, bench->rounds);
             system[which] = bench_median(samples->system_us, bench->rounds);
+            other[which] = bench_median(samples->other_us, bench->rounds);
             busy[which] = bench_median(samples->busy_percent, bench->rounds);
         }
-        printf("%-24s | %10.0f %5.2f %5.2f | %10.0f %5.2f %5.2f | %10.0f %5.2f | %8.3f %6.3f "
+        printf("%-24s | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f | %8.3f "
+               "%6.3f "
                "%6.3f | %.0f, %.0f, %.0f\n",
-               PLANS[plan].name, rates[OURS], user[OURS], system[OURS], rates[THEIRS], user[THEIRS],
-               system[THEIRS], rates[FLOOR], user[FLOOR] + system[FLOOR],
-               rates[OURS] / rates[THEIRS],
+               PLANS[plan].name, rates[OURS], user[OURS], system[OURS], other[OURS], rates[THEIRS],
+               user[THEIRS], system[THEIRS], other[THEIRS], rates[FLOOR],
+               user[FLOOR] + system[FLOOR], rates[OURS] / rates[THEIRS],
                (user[OURS] + system[OURS]) / (user[THEIRS] + system[THEIRS]),
                rates[OURS] / rates[FLOOR], busy[OURS], busy[THEIRS], busy[FLOOR]);
     }
     printf(
-        "user, sys: the server's CPU time in us a request (multiget: a key). requests, CPU: ratio "
-        "to memcached;\nfloor: requests, ratio to a server that does nothing. load busy: share of "
+        "user, sys: the worker thread's CPU time in us a request (multiget: a key), other: that of "
+        "the other threads.\nrequests, CPU (of the worker thread): ratio to memcached; floor: "
+        "requests, ratio to a server that does nothing. load busy: share of "
         "its core that the load took; near 100 it is what is "
         "measured.\n");
 }
@@ -134,11 +166,14 @@ static void run(struct bench *bench)
         bench_bind(LOAD_CORE);
         if (!load_fill(load, bench_server_port(bench->servers[which]), error))
             bench_fail("filling", error);
+        bench->workers[which] =
+            bench_seat(bench_server_pid(bench->servers[which]), SERVER_CORE, LOAD_CORE);
     }
     bench->floor = floor_start(SERVER_CORE);
+    bench->workers[FLOOR] = floor_pid(bench->floor);
     for (unsigned round = 0; round < bench->rounds; round++) {
         for (size_t plan = 0; plan < PLANS_COUNT; plan++) {
-            for (unsigned which = 0; which < MEASURED_COUNT; which++)
+            for (unsigned which = 0; is_wanted(bench, plan) && which < MEASURED_COUNT; which++)
                 run_one(bench, load, plan, which, round);
         }
     }
@@ -179,6 +214,8 @@ static bool read_arguments(struct bench *bench, int argc, char **argv)
             bench->items = (uint32_t)strtoul(value, NULL, 10);
         else if (strcmp(name, "--corpus") == 0)
             bench->corpus = value;
+        else if (strcmp(name, "--only") == 0)
+            bench->only = value;
         else if (strcmp(name, "--options") == 0)
             bench->options = value;
         else
@@ -191,11 +228,11 @@ static bool read_arguments(struct bench *bench, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static struct bench bench = {
-        .rounds = 5, .seconds = 2, .items = 200000, .corpus = "mix", .options = ""};
+        .rounds = 5, .seconds = 2, .items = 200000, .corpus = "mix", .only = "", .options = ""};
 
     if (!read_arguments(&bench, argc, argv)) {
         fprintf(stderr, "usage: speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME]"
-                        " [--options TEXT] OURS MEMCACHED\n");
+                        " [--only TEXT] [--options TEXT] OURS MEMCACHED\n");
         return EXIT_FAILURE;
     }
     run(&bench);
