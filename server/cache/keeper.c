@@ -17,8 +17,8 @@
 /* Again when so many times as much was stored as at the last look, or so long after it; twice as
  * long whenever nothing better was found. */
 #define LEARN_STORED_TIMES     4u
-/* Contents that so many learnings in a row have found nothing in are looked at by the clock alone:
- * each look costs a full cache items. */
+/* Contents that so many learnings in a row have found nothing in are looked at by the clock alone,
+ * and with little: each look costs a full cache items. */
 #define LEARN_NOISE_TIMES      2u
 #define LEARN_AGAIN_S          60u
 #define LEARN_AGAIN_S_MAX      3600u
@@ -218,6 +218,12 @@ static size_t limit_bytes(const struct cache *cache)
     return figures.limit_bytes;
 }
 
+static bool sees_noise(const struct cache_keeper *keeper)
+{
+    return current_classes(&keeper->prepare.cache->current) == NULL &&
+           keeper->fruitless >= LEARN_NOISE_TIMES;
+}
+
 /* Whether there is enough to learn from, and enough that is new. */
 static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
 {
@@ -239,8 +245,7 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
     if (items < LEARN_ITEMS_MIN || raw_bytes < LEARN_RAW_BYTES_MIN ||
         stored == keeper->learned_stored)
         return false;
-    bool noise = current_classes(&cache->current) == NULL && keeper->fruitless >= LEARN_NOISE_TIMES;
-    if ((noise || stored < keeper->learned_stored * LEARN_STORED_TIMES) &&
+    if ((sees_noise(keeper) || stored < keeper->learned_stored * LEARN_STORED_TIMES) &&
         now_s - keeper->learned_s < keeper->again_s)
         return false;
     keeper->learned_stored = stored;
@@ -354,6 +359,10 @@ static void learn_now(struct cache_keeper *keeper)
     data_bytes = data_bytes > SAMPLES_BYTES_MIN ? data_bytes : SAMPLES_BYTES_MIN;
     data_bytes = least(data_bytes, least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES));
     unsigned classes_max = classes_max_for(limit);
+    if (sees_noise(keeper)) {
+        data_bytes = least(data_bytes, SAMPLES_BYTES_MIN);
+        classes_max = 1;
+    }
     size_t bytes = sizeof(struct samples) + data_bytes + learn_bytes(data_bytes, classes_max);
     bool better = false;
     if (cache_charge(cache, bytes) != CACHE_OK)
