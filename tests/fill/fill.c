@@ -13,6 +13,7 @@
  * theirs, so the two cases about it are no cases there.
  */
 #include "tests/fill/filler.h"
+#include "tests/instrumented.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -31,12 +32,6 @@
 #define LARGE_BYTES      ((size_t)1 << 20)
 #define SMALL_BYTES      200u
 #define OPTIONS_BYTES    128u
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RSS_IS_THE_SERVERS false
-#else
-#define RSS_IS_THE_SERVERS true
-#endif
 
 struct test {
     const char *program;
@@ -103,7 +98,7 @@ static void judge_rss(struct test *test, const struct sampler *sampler, uint64_t
              (double)sampler->bytes_max / 1048576,
              (double)sampler->bytes_max / 10485.76 / (double)memory_mb, memory_mb,
              sampler->samples);
-    if (RSS_IS_THE_SERVERS)
+    if (!INSTRUMENTED)
         judge(test, sampler->bytes_max > 0 && sampler->bytes_max <= limit, what);
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "tests/instrumented.h"
 #include "tests/server/live.h"
 
 #include <assert.h>
@@ -23,19 +24,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define INSTRUMENTED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define INSTRUMENTED 1
-#endif
-#endif
-#ifndef INSTRUMENTED
-#define INSTRUMENTED 0
-#endif
 
 #define MIB                ((size_t)1 << 20)
 #define PERCENT_OVER       2u
@@ -54,20 +43,6 @@
 #define CHARGED_MORE_BYTES (3 * MIB)
 #define ROUNDS             6u
 #define ROUND_MS           500
-
-static void nap_ms(long ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
-static void fill_random(char *bytes, size_t count, uint32_t seed)
-{
-    for (size_t i = 0; i < count; i++) {
-        seed = seed * 1664525 + 1013904223;
-        bytes[i] = (char)(seed >> 24);
-    }
-}
 
 /* ---- RSS, every 100 ms ---- */
 
@@ -128,7 +103,7 @@ static void *sample(void *context)
             }
             sampler->samples++;
         }
-        nap_ms(SAMPLE_MS);
+        live_nap_ms(SAMPLE_MS);
     }
     return NULL;
 }
@@ -209,7 +184,7 @@ static bool set_one(struct modest *modest, uint32_t number)
     const int bytes = snprintf(line, sizeof(line), "set modest%u.%u 0 0 %u\r\n", number,
                                modest->value_bytes, modest->value_bytes);
 
-    fill_random(modest->value, modest->value_bytes, number);
+    live_fill(modest->value, modest->value_bytes, number);
     memcpy(modest->value + modest->value_bytes, "\r\n", 2);
     if (!send_all(modest, line, (size_t)bytes) ||
         !send_all(modest, modest->value, modest->value_bytes + 2) || !read_line(modest, line)) {
@@ -241,7 +216,7 @@ static bool get_one(struct modest *modest, uint32_t number)
     if (strcmp(line, wanted) != 0) {
         return is_refusal(modest, line, "SERVER_ERROR out of memory writing get response");
     }
-    fill_random(modest->value, modest->value_bytes, number);
+    live_fill(modest->value, modest->value_bytes, number);
     if (fread(modest->got, 1, modest->value_bytes + 2, modest->in) != modest->value_bytes + 2 ||
         memcmp(modest->got, modest->value, modest->value_bytes) != 0 || !read_line(modest, line) ||
         strcmp(line, "END") != 0) {
@@ -340,7 +315,7 @@ static struct storm make_storm(void)
         append(&storm.large_gets, "get large%u\r\n", i);
     }
     append(&storm.large_set, "set hostile 0 0 %u\r\n", LARGE_BYTES);
-    fill_random(storm.large_set.bytes + storm.large_set.count, LARGE_BYTES, 3);
+    live_fill(storm.large_set.bytes + storm.large_set.count, LARGE_BYTES, 3);
     storm.large_set.count += LARGE_BYTES;
     return storm;
 }
@@ -416,7 +391,7 @@ static void rage(const struct live *live, const struct storm *storm)
             for (unsigned i = 0; i < count; i++) {
                 hostile_push(&hostiles[i]);
             }
-            nap_ms(ROUND_MS / 20);
+            live_nap_ms(ROUND_MS / 20);
         }
         for (unsigned i = round % 3; i < count; i += 3) {
             hostile_close(&hostiles[i], i % 2 == 0);
@@ -496,7 +471,7 @@ static uint64_t fill(const struct live *live, unsigned memory_mb)
     const int fd = live_connect(live);
 
     assert(value != NULL);
-    fill_random(value, LARGE_BYTES, 8);
+    live_fill(value, LARGE_BYTES, 8);
     for (unsigned i = 0; i < memory_mb * 63; i++) {
         set_quietly(fd, "fill", i, value + i % 1000 * 7, bytes);
     }
@@ -523,7 +498,7 @@ static void await_at_most(const struct live *live, const char *section, const ch
         if (tries > LIVE_WAIT_S * 20) {
             fail_msg("%s stays at %lu, above %lu", name, (unsigned long)value, (unsigned long)most);
         }
-        nap_ms(50);
+        live_nap_ms(50);
         value = live_stat(live, section, name);
     }
 }
@@ -614,10 +589,10 @@ static void test_limit_moves(void **state)
         assert_int_equal(live_stat_over(fd, "settings", "maxbytes"), limit_bytes);
         for (unsigned tries = 0; !INSTRUMENTED && live_rss_bytes(&live) > most_bytes; tries++) {
             assert_true(tries < LIVE_WAIT_S * 100);
-            nap_ms(10);
+            live_nap_ms(10);
         }
         atomic_store(&sampler.limit_bytes, limit_bytes);
-        nap_ms(1000);
+        live_nap_ms(1000);
         if (limits_mb[i] > 150) {
             /* What was granted is used. */
             live_await_stat(&live, "zbud", "memory_resident_bytes", limit_bytes / 100 * 80);

@@ -30,10 +30,18 @@
 #define ARGUMENTS_MAX 48
 #define STATS_BYTES   ((size_t)1 << 20)
 
-static void nap_ms(long ms)
+void live_nap_ms(long ms)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     (void)nanosleep(&time, NULL);
+}
+
+void live_fill(char *bytes, size_t count, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525 + 1013904223;
+        bytes[i] = (char)(seed >> 24);
+    }
 }
 
 /* ---- the program ---- */
@@ -76,7 +84,7 @@ static int wait_for(pid_t pid)
         if (ended == pid) {
             return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
         }
-        nap_ms(10);
+        live_nap_ms(10);
     }
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, &status, 0);
@@ -128,7 +136,7 @@ void live_start(struct live *live, const char *options)
             live->port = read_port(live->ports_path);
             return;
         }
-        nap_ms(10);
+        live_nap_ms(10);
     }
     fail_msg("the server does not listen");
 }
@@ -367,7 +375,7 @@ void live_await_stat(const struct live *live, const char *section, const char *n
         if (live_stat(live, section, name) >= least) {
             return;
         }
-        nap_ms(50);
+        live_nap_ms(50);
     }
     fail_msg("stats %s: %s stays below %lu", section, name, (unsigned long)least);
 }

@@ -66,4 +66,8 @@ void live_await_stat(const struct live *live, const char *section, const char *n
                      uint64_t least);
 size_t live_rss_bytes(const struct live *live);
 
+void live_nap_ms(long ms);
+/** live_fill() - noise that follows from the seed. */
+void live_fill(char *bytes, size_t count, uint32_t seed);
+
 #endif

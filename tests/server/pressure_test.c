@@ -11,6 +11,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "tests/instrumented.h"
 #include "tests/server/live.h"
 
 #include <assert.h>
@@ -21,38 +22,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define INSTRUMENTED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define INSTRUMENTED 1
-#endif
-#endif
-#ifndef INSTRUMENTED
-#define INSTRUMENTED 0
-#endif
 
 #define MIB         ((size_t)1 << 20)
 #define MEMORY_MB   64
 #define VALUE_BYTES 500000
 #define CONNS_MAX   1000
-
-static void nap_ms(long ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&time, NULL);
-}
-
-static void fill_random(char *bytes, size_t count, uint32_t seed)
-{
-    for (size_t i = 0; i < count; i++) {
-        seed = seed * 1664525 + 1013904223;
-        bytes[i] = (char)(seed >> 24);
-    }
-}
 
 /* -m is a promise about the whole process; a sanitizer's own memory is not part of it. */
 static void check_rss(const struct live *live)
@@ -91,7 +66,7 @@ static void fill_cache(const struct live *live)
     assert(text != NULL);
     for (unsigned i = 0; i < 900; i++) {
         const size_t line = (size_t)sprintf(text, "set fill%u 0 0 100000\r\n", i);
-        fill_random(text + line, 100000, i);
+        live_fill(text + line, 100000, i);
         memcpy(text + line + 100000, "\r\n", 2);
         live_send_bytes(fd, text, line + 100002);
         live_expect(fd, "STORED\r\n");
@@ -116,7 +91,7 @@ static struct block store_block(const struct live *live)
     const int fd = live_connect(live);
 
     assert(block.value != NULL && block.reply != NULL);
-    fill_random(block.value, VALUE_BYTES, 99);
+    live_fill(block.value, VALUE_BYTES, 99);
     (void)snprintf(line, sizeof(line), "set slow 4 0 %d\r\n", VALUE_BYTES);
     live_send(fd, line);
     live_send_bytes(fd, block.value, VALUE_BYTES);
@@ -160,7 +135,7 @@ static void test_slow_readers(void **state)
     live_await_stat(&live, "zbud", "connections_held_bytes", clients * VALUE_BYTES / 10);
     for (unsigned i = 0; i < 20; i++) {
         check_held(&live);
-        nap_ms(20);
+        live_nap_ms(20);
     }
     const int other = live_connect(&live);
     live_ask(other, "set o 0 0 1\r\nx\r\nget o\r\n", "STORED\r\nVALUE o 0 1\r\nx\r\nEND\r\n");
@@ -226,7 +201,7 @@ static void test_too_many_slow_readers(void **state)
     live_await_stat(&live, "", "response_obj_oom", 1);
     for (unsigned i = 0; i < 20; i++) {
         check_held(&live);
-        nap_ms(20);
+        live_nap_ms(20);
     }
     for (unsigned i = 0; i < clients; i++) {
         for (unsigned get = 0; get < gets; get++) {
@@ -271,7 +246,7 @@ static void test_slow_senders(void **state)
     fill_cache(&live);
     for (unsigned i = 0; i < clients; i++) {
         char *value = values + i * (bytes + 2);
-        fill_random(value, bytes, i);
+        live_fill(value, bytes, i);
         memcpy(value + bytes, "\r\n", 2);
         fds[i] = live_connect(&live);
         (void)snprintf(line, sizeof(line), "set s%u 0 0 %zu\r\n", i, bytes);
@@ -284,7 +259,7 @@ static void test_slow_senders(void **state)
         }
         if (at == 0) {
             /* What was announced is not taken; what has come is, and at most twice of it. */
-            nap_ms(200);
+            live_nap_ms(200);
             const uint64_t held = live_stat(&live, "zbud", "connections_held_bytes");
             assert_true(held >= clients * step);
             assert_true(held <= clients * (2 * step + 4096));
@@ -325,7 +300,7 @@ static void test_too_many_slow_senders(void **state)
 
     (void)state;
     assert(value != NULL);
-    fill_random(value, bytes, 5);
+    live_fill(value, bytes, 5);
     live_start(&live, "-m 64 -t 2");
     for (unsigned i = 0; i < clients; i++) {
         fds[i] = live_connect(&live);
@@ -442,7 +417,7 @@ static void test_resets(void **state)
     live_expect_bytes(fd, block.reply, block.reply_bytes);
     for (unsigned tries = 0; live_stat(&live, "", "curr_connections") > 2; tries++) {
         assert_true(tries < LIVE_WAIT_S * 20);
-        nap_ms(50);
+        live_nap_ms(50);
     }
     (void)close(fd);
     assert_int_equal(live_stop(&live, SIGTERM), 0);
@@ -464,7 +439,7 @@ static void test_out_of_descriptors(void **state)
         live_send(fds[i], "version\r\n");
     }
     live_expect(fds[0], "VERSION 1.6.45\r\n");
-    nap_ms(100);
+    live_nap_ms(100);
     for (unsigned i = 1; i < 60; i++) {
         (void)close(fds[i - 1]);
         live_expect(fds[i], "VERSION 1.6.45\r\n");
@@ -527,7 +502,7 @@ static size_t make_garbage(char *out, size_t room, uint32_t *random)
         }
         if (pick % 29 == 0) {
             const size_t noise = next_random(random) % 90;
-            fill_random(out + count, noise, pick);
+            live_fill(out + count, noise, pick);
             count += noise;
         }
     }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "tests/instrumented.h"
 #include "tests/wire/peer.h"
 
 #include <arpa/inet.h>
@@ -37,15 +38,9 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CONNECTIONS_MAX 90u
 
-/* A sanitizer's shadows and freed memory are resident too. Then RSS says nothing about the server,
- * and since the server counts it against -m, tests where nothing may be evicted give it more. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MEMORY_IS_MEASURED 0
-#define ROOMY              "-m 1024"
-#else
-#define MEMORY_IS_MEASURED 1
-#define ROOMY              "-m 64"
-#endif
+/* The server counts what is resident against -m, a sanitizer's memory too: tests where nothing may
+ * be evicted give it more then. */
+#define ROOMY           (INSTRUMENTED ? "-m 1024" : "-m 64")
 
 struct server {
     const char *program;
@@ -88,7 +83,7 @@ static void memory_was_kept(const struct stage *stage)
     size_t most = peer_resident_bytes_max(stage->peer);
     assert_true(most > 0);
     print_message("at most %zu KiB resident\n", most / 1024);
-    if (MEMORY_IS_MEASURED && stage->server.ours && most > MEMORY_MIB * MIB / 100 * 102)
+    if (!INSTRUMENTED && stage->server.ours && most > MEMORY_MIB * MIB / 100 * 102)
         fail_msg("%zu KiB resident with -m %u", most / 1024, MEMORY_MIB);
 }
 
@@ -299,7 +294,7 @@ static void million_pipelined(void **state)
     assert_int_equal(client_receive_line(stage->client, &line), CLIENT_OK);
     assert_memory_equal(line.data, "VERSION ", 8);
     assert_int_equal(stat_of(stage->client, "cmd_set"), PIPELINED / 8 * 2 + 1);
-    if (MEMORY_IS_MEASURED && stage->server.ours)
+    if (!INSTRUMENTED && stage->server.ours)
         assert_true(peer_resident_bytes_max(stage->peer) < before + 32 * MIB);
     memory_was_kept(stage);
 }
@@ -593,7 +588,7 @@ static void large_into_small(void **state)
         (void)snprintf(line, sizeof(line), "small%u", i);
         there += noise_is_there(stage->client, line, SMALL_BYTES, i);
     }
-    if (MEMORY_IS_MEASURED)
+    if (!INSTRUMENTED)
         assert_true(there > SMALL_ITEMS / 97 / 10);
     memory_was_kept(stage);
 }

@@ -6,9 +6,9 @@
  * pages into huge ones, which khugepaged does when it gets around to it, is asked for at each step
  * (MADV_COLLAPSE), so that nothing depends on waiting.
  */
+#include "tests/instrumented.h"
 #include "tests/zbud/check_zbud.h"
 #include "zbud/arena.h"
-#include "zbud/poison.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,14 +18,6 @@
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
-#endif
-
-#ifdef __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif ZBUD_POISONS
-#define SANITIZED 1
-#else
-#define SANITIZED 0
 #endif
 
 #define PAGE         ((size_t)ZBUD_PAGE_BYTES)
@@ -118,7 +110,7 @@ static void compare(struct scene *scene, const char *phase)
     assert_true(mappings != 0);
     assert_true(resident <= counted);
     assert_true(counted + figures.charged_bytes + figures.table_bytes <= BYTES);
-    if (!SANITIZED)
+    if (!INSTRUMENTED)
         assert_true(process_bytes() <=
                     scene->process_before + counted + figures.table_bytes + PROCESS_SLOP);
 }
