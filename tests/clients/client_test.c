@@ -580,7 +580,7 @@ static void nobody_there(void **state)
 static void unix_sockets(void **state)
 {
     struct stage *stage = *state;
-    char folder[] = "/tmp/client_test.XXXXXX";
+    char folder[] = P_tmpdir "/client_test.XXXXXX";
     assert_non_null(mkdtemp(folder));
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);

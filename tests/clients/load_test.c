@@ -374,7 +374,7 @@ static void corpus_path(char path[64])
 {
     int descriptor;
 
-    (void)snprintf(path, 64, "/tmp/load_test_XXXXXX.kv");
+    (void)snprintf(path, 64, P_tmpdir "/load_test.XXXXXX.kv");
     descriptor = mkstemps(path, 3);
     assert_true(descriptor >= 0);
     (void)close(descriptor);

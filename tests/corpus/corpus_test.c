@@ -123,7 +123,7 @@ static const uint8_t PLAIN[] = "\1\0\3\0\0\0aone"
 
 static void test_rounds(void **state)
 {
-    char folder[] = "/tmp/corpus_test.XXXXXX";
+    char folder[] = P_tmpdir "/corpus_test.XXXXXX";
     char seen[3 * 100 * 3][CORPUS_KEY_BYTES_MAX + 1];
     struct corpus *corpus;
     unsigned count = 0;
@@ -164,7 +164,7 @@ static void expect_refused(const char *folder, const void *plain, size_t bytes)
 
 static void test_damaged_files(void **state)
 {
-    char folder[] = "/tmp/corpus_test.XXXXXX";
+    char folder[] = P_tmpdir "/corpus_test.XXXXXX";
     char error[CORPUS_ERROR_BYTES_MAX] = "";
 
     (void)state;

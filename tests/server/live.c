@@ -114,7 +114,7 @@ void live_start(struct live *live, const char *options)
 
     *live = (struct live){.pid = 0};
     (void)snprintf(live->ports_path, sizeof(live->ports_path), "%s/ports.%ld.%ld",
-                   folder != NULL ? folder : "/tmp", (long)getpid(), (long)random());
+                   folder != NULL ? folder : P_tmpdir, (long)getpid(), (long)random());
     (void)snprintf(line, sizeof(line), "-p -1 %s %s",
                    unix_option == NULL && strstr(options, "-l ") == NULL ? "-l 127.0.0.1" : "",
                    options);

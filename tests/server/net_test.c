@@ -26,8 +26,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIPELINE   20000
-#define TEXT_BYTES ((size_t)4 << 20)
+#define PIPELINE      20000
+#define TEXT_BYTES    ((size_t)4 << 20)
+/* Not in TEST_TMPDIR: a socket's path must be short. */
+#define PATH_TEMPLATE P_tmpdir "/net_test.XXXXXX"
 
 /* A conversation with one answer to each way of cutting it. */
 static const char talk[] = "set a 5 0 3\r\nabc\r\nget a\r\nget x a y\nadd a 0 0 1 noreply\r\nz\r\n"
@@ -313,11 +315,14 @@ static void test_ipv4_and_ipv6(void **state)
 static void test_unix_socket(void **state)
 {
     struct live live;
-    char options[256], path[100];
+    char folder[] = PATH_TEMPLATE;
+    char options[256], path[100], shown[128];
     struct stat status;
 
     (void)state;
-    (void)snprintf(path, sizeof(path), "/tmp/zb-net-test-%ld.sock", (long)getpid());
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/socket", folder);
+    (void)snprintf(shown, sizeof(shown), "addr unix:%s\r\n", path);
     (void)snprintf(options, sizeof(options), "-s %s -a 750", path);
     for (unsigned round = 0; round < 2; round++) { /* the second finds the first one's file */
         live_start(&live, options);
@@ -328,24 +333,24 @@ static void test_unix_socket(void **state)
         live_ask(fd, "get a\r\nset a 0 0 1\r\nu\r\nget a\r\n",
                  "END\r\nSTORED\r\nVALUE a 0 1\r\nu\r\nEND\r\n");
         char *conns = live_stats(&live, "conns");
-        assert_non_null(strstr(conns, "addr unix:/tmp/zb-net-test-"));
+        assert_non_null(strstr(conns, shown));
         assert_non_null(strstr(conns, ":state conn_waiting\r\n"));
         free(conns);
         (void)close(fd);
         assert_int_equal(live_stop(&live, SIGTERM), 0);
     }
     (void)unlink(path);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 static void test_a_file_is_not_taken_for_a_socket(void **state)
 {
-    char options[256], path[100];
+    char options[256], path[] = PATH_TEMPLATE;
 
     (void)state;
-    (void)snprintf(path, sizeof(path), "/tmp/zb-net-test-%ld.file", (long)getpid());
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    (void)fclose(file);
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    (void)close(file);
     (void)snprintf(options, sizeof(options), "-s %s", path);
     assert_int_not_equal(live_run(options), 0);
     assert_int_equal(access(path, F_OK), 0);
@@ -510,6 +515,7 @@ static void test_hangup_and_pipe_do_not_end_it(void **state)
 /* The parent exits when the daemon serves; the pid file names the daemon, and goes with it. */
 static void test_daemon(void **state)
 {
+    char folder[] = PATH_TEMPLATE;
     char options[512], path[100];
     long pid = 0;
     unsigned tries = 0;
@@ -517,13 +523,13 @@ static void test_daemon(void **state)
 
     (void)state;
     live_start(&holder, ""); /* holds a port that the failing start below asks for */
-    (void)snprintf(path, sizeof(path), "/tmp/zb-net-test-%ld.pid", (long)getpid());
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/pid", folder);
     (void)snprintf(options, sizeof(options), "-d -P %s -l 127.0.0.1 -p %u", path, holder.port);
     assert_int_not_equal(live_run(options), 0);
     assert_int_equal(live_stop(&holder, SIGTERM), 0);
     struct live daemon = {.pid = 0};
-    (void)snprintf(daemon.unix_path, sizeof(daemon.unix_path), "/tmp/zb-net-test-%ld.daemon",
-                   (long)getpid());
+    (void)snprintf(daemon.unix_path, sizeof(daemon.unix_path), "%s/socket", folder);
     (void)snprintf(options, sizeof(options), "-d -P %s -s %s", path, daemon.unix_path);
     assert_int_equal(live_run(options), 0);
     FILE *file = fopen(path, "re");
@@ -540,6 +546,7 @@ static void test_daemon(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
     (void)close(fd);
     (void)unlink(daemon.unix_path);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int main(void)

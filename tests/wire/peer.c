@@ -171,7 +171,7 @@ struct peer *peer_start(const char *program, const char *options, bool over_unix
     struct peer *peer = calloc(1, sizeof(*peer));
     assert(peer != NULL);
     if (over_unix) {
-        (void)snprintf(peer->folder, sizeof(peer->folder), "/tmp/peer.XXXXXX");
+        (void)snprintf(peer->folder, sizeof(peer->folder), P_tmpdir "/peer.XXXXXX");
         if (mkdtemp(peer->folder) == NULL) {
             (void)snprintf(error, PEER_ERROR_BYTES, "%s: %s", peer->folder, strerror(errno));
             free(peer);
