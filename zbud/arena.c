@@ -366,26 +366,6 @@ void zbud_arena_give(struct zbud_arena *arena, uint32_t page)
 
 /* ---- chains --------------------------------------------------------------------------------- */
 
-enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, uint32_t *first)
-{
-    uint32_t head = ZBUD_PAGE_NONE, page = ZBUD_PAGE_NONE;
-
-    assert(count != 0);
-    if (zbud_arena_available(arena) < count)
-        return ZBUD_NO_PAGE;
-    for (size_t i = 0; i < count; i++) {
-        if (zbud_arena_take(arena, &page) != ZBUD_OK) { /* another thread was faster */
-            if (head != ZBUD_PAGE_NONE)
-                zbud_arena_give_chain(arena, head);
-            return ZBUD_NO_PAGE;
-        }
-        zbud_arena_link(arena, page, head);
-        head = page;
-    }
-    *first = head;
-    return ZBUD_OK;
-}
-
 void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first)
 {
     for (uint32_t page = first, next; page != ZBUD_PAGE_NONE; page = next) {

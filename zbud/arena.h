@@ -89,25 +89,15 @@ enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
 /** zbud_arena_give() - the page is free; it keeps its memory until a trim or a charge needs it. */
 void zbud_arena_give(struct zbud_arena *arena, uint32_t page);
 
-/**
- * zbud_arena_take_chain() - @count pages linked by zbud_arena_next(), the last one's is PAGE_NONE.
- *
- * @count: at least 1.
- * @first: set where the answer is ZBUD_OK; otherwise left as it was.
- *
- * For values larger than a page. All or nothing; O(count).
- *
- * Owns:   the caller owns each page until zbud_arena_give_chain(), or zbud_arena_give() of each.
- * Errors: ZBUD_NO_PAGE - the limit does not allow that many; nothing has changed.
- */
-enum zbud_status zbud_arena_take_chain(struct zbud_arena *arena, size_t count, uint32_t *first)
-    __attribute__((warn_unused_result));
-/** zbud_arena_give_chain() - frees a chain in as many steps as it has pages, none touching it. */
-void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first);
-/** zbud_arena_next() - the page after @page in its chain. Only the chain's owner may ask. */
-uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page);
+/* Chains, for values larger than a page. A page that was just taken is a chain of one. */
+
 /** zbud_arena_link() - @next, or PAGE_NONE, follows @page from now on; the caller owns both. */
 void zbud_arena_link(struct zbud_arena *arena, uint32_t page, uint32_t next);
+/** zbud_arena_next() - the page after @page in its chain, or PAGE_NONE. Only the chain's owner may
+ * ask. */
+uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page);
+/** zbud_arena_give_chain() - frees a chain in as many steps as it has pages, none touching it. */
+void zbud_arena_give_chain(struct zbud_arena *arena, uint32_t first);
 
 /** zbud_arena_page() - the 4096 bytes of a page in use; good until it is given. */
 void *zbud_arena_page(const struct zbud_arena *arena, uint32_t page);

@@ -101,6 +101,20 @@ static void print_line(const char *name, double ns_best, uint64_t operations)
 
 /* ---- arena ---------------------------------------------------------------------------------- */
 
+/* Takes every page there is, writes the first @bytes of each and gives all back: what comes after
+ * then meets no page faults of fresh memory. */
+static void touch_arena(struct bench *bench, size_t bytes)
+{
+    uint32_t first = ZBUD_PAGE_NONE, page;
+
+    while (zbud_arena_take(bench->arena, &page) == ZBUD_OK) {
+        memset(zbud_arena_page(bench->arena, page), 0, bytes);
+        zbud_arena_link(bench->arena, page, first);
+        first = page;
+    }
+    zbud_arena_give_chain(bench->arena, first);
+}
+
 static struct measure take_and_touch(struct bench *bench)
 {
     double start_ns = now_ns();
@@ -128,14 +142,10 @@ static struct measure take_and_give(struct bench *bench)
 
 static struct measure trim_all(struct bench *bench)
 {
-    uint32_t first;
-    size_t pages = zbud_arena_available(bench->arena);
+    size_t pages;
     double start_ns;
 
-    require(zbud_arena_take_chain(bench->arena, pages, &first) == ZBUD_OK, "no pages");
-    for (uint32_t page = first; page != ZBUD_PAGE_NONE; page = zbud_arena_next(bench->arena, page))
-        memset(zbud_arena_page(bench->arena, page), 1, 1);
-    zbud_arena_give_chain(bench->arena, first);
+    touch_arena(bench, 1);
     start_ns = now_ns();
     pages = zbud_arena_trim(bench->arena, SIZE_MAX);
     return (struct measure){"arena: give a kept page back to the system", now_ns() - start_ns,
@@ -260,23 +270,11 @@ static bool append(struct bench *bench, size_t bytes)
     return true;
 }
 
-/* Fresh memory's page faults are not the log's: the pages have been in use before. */
-static void touch_arena(struct bench *bench)
-{
-    uint32_t first;
-    size_t pages = zbud_arena_available(bench->arena);
-
-    require(zbud_arena_take_chain(bench->arena, pages, &first) == ZBUD_OK, "no pages");
-    for (uint32_t page = first; page != ZBUD_PAGE_NONE; page = zbud_arena_next(bench->arena, page))
-        memset(zbud_arena_page(bench->arena, page), 0, ZBUD_PAGE_BYTES);
-    zbud_arena_give_chain(bench->arena, first);
-}
-
 static struct measure append_until_full(struct bench *bench, size_t bytes, const char *name)
 {
     double start_ns;
 
-    touch_arena(bench);
+    touch_arena(bench, ZBUD_PAGE_BYTES);
     start_ns = now_ns();
     while (append(bench, bytes)) {
     }
@@ -358,7 +356,7 @@ static struct measure look_up_cold(struct bench *bench)
 static struct measure look_up_cold_small_pages(struct bench *bench)
 {
     double start_ns;
-    touch_arena(bench);
+    touch_arena(bench, ZBUD_PAGE_BYTES);
     (void)zbud_arena_trim(bench->arena, SIZE_MAX);
     while (append(bench, 200)) {
     }
