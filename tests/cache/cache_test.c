@@ -1,15 +1,6 @@
 /* The cache's calls one by one: every mode, status and limit, with the clock in the test's hand. */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,12 +34,7 @@ static struct bench *bench_new(size_t memory_bytes, bool evict, bool compress)
         .seed = 42,
         .now_s = NOW,
     };
-    bench->cache = cache_new(&config);
-    assert_non_null(bench->cache);
-    bench->worker = cache_worker_new(bench->cache);
-    assert_non_null(bench->worker);
-    bench->keeper = cache_keeper_new(bench->cache);
-    assert_non_null(bench->keeper);
+    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
     bench->out_bytes = 2 * MIB;
     bench->entry = malloc(bench->out_bytes);
     bench->out = malloc(bench->out_bytes);
@@ -76,10 +62,7 @@ static int set_up_raw(void **state)
 static int tear_down(void **state)
 {
     struct bench *bench = *state;
-    cache_check(bench->cache);
-    cache_worker_free(bench->worker);
-    cache_keeper_free(bench->keeper);
-    cache_free(bench->cache);
+    close_cache(bench->cache, bench->worker, bench->keeper);
     free(bench->entry);
     free(bench->out);
     free(bench);

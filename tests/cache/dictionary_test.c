@@ -1,16 +1,7 @@
 /* Dictionaries: trained from what is stored, named by logs, kept while named; and settling. */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
 #include "server/cache/current.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,11 +31,7 @@ static int set_up(void **state)
                                   .seed = 11,
                                   .now_s = 1000};
     struct rig *rig = calloc(1, sizeof(*rig));
-    rig->cache = cache_new(&config);
-    assert_non_null(rig->cache);
-    rig->worker = cache_worker_new(rig->cache);
-    rig->keeper = cache_keeper_new(rig->cache);
-    assert_true(rig->worker != NULL && rig->keeper != NULL);
+    open_cache(&config, &rig->cache, &rig->worker, &rig->keeper);
     rig->now_s = 1000;
     *state = rig;
     return 0;
@@ -53,10 +40,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct rig *rig = *state;
-    cache_check(rig->cache);
-    cache_keeper_free(rig->keeper);
-    cache_worker_free(rig->worker);
-    cache_free(rig->cache);
+    close_cache(rig->cache, rig->worker, rig->keeper);
     free(rig);
     return 0;
 }

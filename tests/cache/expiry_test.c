@@ -1,16 +1,7 @@
 /* Expiry: the wheel against a list that is looked through, and the cache that goes by the wheel. */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
 #include "server/cache/expiry.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,12 +255,7 @@ static int set_up(void **state)
         .seed = 42,
         .now_s = NOW,
     };
-    bench->cache = cache_new(&config);
-    assert_non_null(bench->cache);
-    bench->worker = cache_worker_new(bench->cache);
-    bench->keeper = cache_keeper_new(bench->cache);
-    assert_non_null(bench->worker);
-    assert_non_null(bench->keeper);
+    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
     *state = bench;
     return 0;
 }
@@ -277,10 +263,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct bench *bench = *state;
-    cache_check(bench->cache);
-    cache_worker_free(bench->worker);
-    cache_keeper_free(bench->keeper);
-    cache_free(bench->cache);
+    close_cache(bench->cache, bench->worker, bench->keeper);
     free(bench);
     return 0;
 }

@@ -1,17 +1,8 @@
 /* The index: slots come and go, it grows and shrinks by pages, and finds each slot all the while.
  * */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/hash.h"
 #include "server/cache/index.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdlib.h>
 

@@ -4,17 +4,8 @@
  * A miss is allowed only where eviction may have taken the item; without eviction (-M) never. The
  * seed is printed; ZBCACHED_TEST_SEED replays one, ZBCACHED_TEST_OPERATIONS sets the length.
  */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,14 +337,10 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
     struct cache_figures figures;
     print_message("seed %llu, %llu operations\n", (unsigned long long)seed,
                   (unsigned long long)operations);
-    model->cache = cache_new(&config);
-    model->worker = cache_worker_new(model->cache);
-    model->keeper = cache_keeper_new(model->cache);
-    assert_non_null(model->keeper);
+    open_cache(&config, &model->cache, &model->worker, &model->keeper);
     model->evict = evict;
     model->now_s = 1000;
     model->random = seed;
-    assert_non_null(model->worker);
     for (uint64_t i = 1; i <= operations; i++) {
         step(model);
         if (i % CHECK_EVERY == 0) {
@@ -365,9 +352,7 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
     assert_true(model->hits > operations / 20);
     cache_figures(model->cache, &figures);
     assert_true(!evict || figures.evicted > 0);
-    cache_worker_free(model->worker);
-    cache_keeper_free(model->keeper);
-    cache_free(model->cache);
+    close_cache(model->cache, model->worker, model->keeper);
     free(model);
 }
 

@@ -7,19 +7,10 @@
  * any age can come to share a log when they are moved, and then some have a distance of two bytes,
  * or three, instead of one.
  */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
 #include "server/cache/cache_inside.h"
 #include "server/cache/shard_inside.h"
+#include "tests/cache/check_cache.h"
 #include "tests/corpus/corpus.h"
 
 #include <stdlib.h>
@@ -214,17 +205,12 @@ static void test_overhead(void **state)
         struct bench bench = {.random = 3, .now_s = START_S};
         bench.corpus = corpus_new(getenv("ZBCACHED_CORPORA"), name, 7, error);
         assert_string_equal(error, "");
-        bench.cache = cache_new(&config);
-        bench.worker = cache_worker_new(bench.cache);
-        bench.keeper = cache_keeper_new(bench.cache);
+        open_cache(&config, &bench.cache, &bench.worker, &bench.keeper);
         bench.entry = malloc(ENTRY_BYTES);
         bench.out = malloc(ENTRY_BYTES);
-        assert_true(bench.worker != NULL && bench.keeper != NULL && bench.entry != NULL &&
-                    bench.out != NULL);
+        assert_true(bench.entry != NULL && bench.out != NULL);
         play(&bench, name);
-        cache_worker_free(bench.worker);
-        cache_keeper_free(bench.keeper);
-        cache_free(bench.cache);
+        close_cache(bench.cache, bench.worker, bench.keeper);
         corpus_free(bench.corpus);
         free(bench.entry);
         free(bench.out);

@@ -1,18 +1,9 @@
 /* Records, blocks and large entries: what is encoded decodes, and damaged bytes are refused. */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/codec.h"
 #include "server/cache/histogram.h"
 #include "server/cache/large.h"
 #include "server/cache/record.h"
+#include "tests/cache/check_cache.h"
 
 #include <stdlib.h>
 #include <string.h>

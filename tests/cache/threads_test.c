@@ -3,17 +3,8 @@
  * and all share counters and a list, of which no step may be lost. For tsan as much as for the
  * counts.
  */
-/* cmocka's header needs these before it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* clang-format off */
-#include <cmocka.h>
-/* clang-format on */
-
 #include "server/cache/cache.h"
+#include "tests/cache/check_cache.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

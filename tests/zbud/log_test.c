@@ -1,51 +1,12 @@
 /* log_test.c - records in logs at both ends of a page, open logs, kill and squeeze. */
 #include "tests/zbud/check_zbud.h"
+#include "tests/zbud/rig.h"
 #include "zbud/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK       ((size_t)ZBUD_CHUNK_BYTES)
-#define PAGES       64u
 #define KINDS_COUNT 48u /* each has a page of its own */
-
-struct rig {
-    struct zbud_arena *arena;
-    struct zbud_pool *pool;
-    struct zbud_handle seen[2 * PAGES];
-    unsigned seen_count;
-};
-
-static int set_up(void **state)
-{
-    struct rig *rig = calloc(1, sizeof(*rig));
-    rig->arena = zbud_arena_new(PAGES * ZBUD_PAGE_BYTES, PAGES * ZBUD_PAGE_BYTES);
-    rig->pool = zbud_pool_create(rig->arena);
-    *state = rig;
-    return rig->pool == NULL;
-}
-
-static int tear_down(void **state)
-{
-    struct rig *rig = *state;
-    struct zbud_arena_figures figures;
-
-    zbud_pool_check(rig->pool);
-    zbud_pool_destroy(rig->pool);
-    zbud_arena_check(rig->arena);
-    zbud_arena_figures(rig->arena, &figures);
-    assert_int_equal(figures.pages_used, 0);
-    zbud_arena_free(rig->arena);
-    free(rig);
-    return 0;
-}
-
-static struct zbud_pool_figures figures_of(const struct rig *rig)
-{
-    struct zbud_pool_figures figures;
-    zbud_pool_figures(rig->pool, &figures);
-    return figures;
-}
 
 static struct zbud_handle open_log(struct rig *rig, size_t bytes_max)
 {
@@ -53,11 +14,6 @@ static struct zbud_handle open_log(struct rig *rig, size_t bytes_max)
     assert_int_equal(zbud_log_open(rig->pool, 0, bytes_max, &log), ZBUD_OK);
     zbud_pool_check(rig->pool);
     return log;
-}
-
-static bool same_page(struct zbud_handle one, struct zbud_handle other)
-{
-    return one.bits >> 1 == other.bits >> 1;
 }
 
 /* Opens for exactly @bytes and appends; the seed is the record's number and the log's handle. */
@@ -135,15 +91,15 @@ static void kill_and_squeeze_at(struct rig *rig, bool last)
     assert_int_equal(zbud_log_live(rig->pool, log), 4);
     zbud_pool_check(rig->pool);
     assert_bytes(rig, log, 317, 300);
-    assert_int_equal(figures_of(rig).dead_bytes, 300);
-    slack = figures_of(rig).slack_bytes;
+    assert_int_equal(rig_figures(rig).dead_bytes, 300);
+    slack = rig_figures(rig).slack_bytes;
 
     zbud_log_squeeze(rig->pool, log);
     zbud_pool_check(rig->pool);
     assert_bytes(rig, log, 317, 0);
     assert_int_equal(zbud_log_records(rig->pool, log), 7); /* 7 was the last: its number is free */
-    assert_int_equal(figures_of(rig).slack_bytes, slack + 4 * CHUNK); /* 633 bytes became 331 */
-    assert_int_equal(figures_of(rig).logs_squeezed, 1);
+    assert_int_equal(rig_figures(rig).slack_bytes, slack + 4 * CHUNK); /* 633 bytes became 331 */
+    assert_int_equal(rig_figures(rig).logs_squeezed, 1);
     for (unsigned i = 0; i < 7; i++) {
         if (i == 0 || i == 3 || i == 4)
             assert_dead(rig, log, i);
@@ -151,7 +107,7 @@ static void kill_and_squeeze_at(struct rig *rig, bool last)
             verify(rig, log, i, sizes[i]);
     }
     zbud_log_squeeze(rig->pool, log); /* nothing to do, nothing done */
-    assert_int_equal(figures_of(rig).logs_squeezed, 1);
+    assert_int_equal(rig_figures(rig).logs_squeezed, 1);
 
     assert_int_equal(append(rig, 33).bits, log.bits); /* still open; number 7 again */
     verify(rig, log, 7, 33);
@@ -163,8 +119,8 @@ static void kill_and_squeeze_at(struct rig *rig, bool last)
     verify(rig, log, 5, 300);
     zbud_free(rig->pool, log); /* an open log may be freed as it is */
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
-    assert_int_equal(figures_of(rig).records, 0);
-    assert_int_equal(figures_of(rig).live_bytes, 0);
+    assert_int_equal(rig_figures(rig).records, 0);
+    assert_int_equal(rig_figures(rig).live_bytes, 0);
 }
 
 static void kill_and_squeeze_at_the_first_end(void **state)
@@ -231,13 +187,13 @@ static void sizes_at_the_borders(void **state)
 
     log = append(rig, ZBUD_RECORD_BYTES_MAX);
     verify(rig, log, 0, ZBUD_RECORD_BYTES_MAX);
-    assert_int_equal(figures_of(rig).slack_bytes, 0);
+    assert_int_equal(rig_figures(rig).slack_bytes, 0);
     assert_true(zbud_log_kill(rig->pool, log, 0));
 
     log = open_log(rig, ZBUD_RECORD_BYTES_MAX); /* opened for the most, given the least */
     assert_int_equal(zbud_log_append(rig->pool, log, 1, ZBUD_RECORD_TAG_MAX, &data), 0);
     assert_bytes(rig, log, 1, 0);
-    assert_int_equal(figures_of(rig).chunks_used, 1);
+    assert_int_equal(rig_figures(rig).chunks_used, 1);
 }
 
 static void a_log_holds_so_many_numbers(void **state)
@@ -274,7 +230,7 @@ static void a_page_is_filled_to_the_last_byte(void **state)
             assert_int_equal(append(rig, bytes).bits, log.bits);
         if (rest > 2) {
             assert_int_equal(append(rig, rest - 2).bits, log.bits);
-            assert_int_equal(figures_of(rig).slack_bytes, 0);
+            assert_int_equal(rig_figures(rig).slack_bytes, 0);
         }
         for (unsigned i = 0; i < records; i++)
             verify(rig, log, i, bytes);
@@ -330,8 +286,8 @@ static void appends_where_it_fits_tightest(void **state)
     assert_int_equal(append(rig, 310).bits, logs[0].bits);
     assert_int_equal(append(rig, 296).bits, logs[1].bits);
     assert_int_equal(append(rig, 290).bits, logs[3].bits);
-    assert_int_equal(figures_of(rig).pages, 4);
-    assert_int_equal(figures_of(rig).pages_buddied, 4);
+    assert_int_equal(rig_figures(rig).pages, 4);
+    assert_int_equal(rig_figures(rig).pages_buddied, 4);
 }
 
 /* Records of two kinds never share a log, and a kind that comes again finds its log open, unless
@@ -392,7 +348,7 @@ static void a_fifth_log_closes_one(void **state)
     }
     assert_int_equal(append(rig, 50).bits, logs[0].bits); /* fits all: the first one */
     logs[4] = append(rig, half);                          /* closes 1 */
-    assert_int_equal(figures_of(rig).pages, 5);
+    assert_int_equal(rig_figures(rig).pages, 5);
     assert_int_equal(zbud_alloc(rig->pool, CHUNK, &plain), ZBUD_OK);
     assert_true(same_page(plain, logs[1]));
     assert_int_equal(append(rig, half).bits, logs[4].bits);
@@ -452,7 +408,7 @@ static void a_changed_mind_costs_no_page(void **state)
     for (unsigned i = 0; i < 100; i++)
         (void)open_log(rig, 2500 + i * 10); /* each for a log of its own */
     assert_int_equal(zbud_pool_pages(rig->pool), 2);
-    assert_int_equal(figures_of(rig).records, 0);
+    assert_int_equal(rig_figures(rig).records, 0);
 }
 
 static void a_word_of_a_changed_mind_is_forgotten(void **state)
@@ -489,14 +445,14 @@ static void killing_the_last_record_frees_the_log(void **state)
     assert_false(zbud_log_kill(rig->pool, log, 1));
     assert_true(zbud_log_kill(rig->pool, log, 0)); /* open as it is */
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
-    assert_int_equal(figures_of(rig).dead_bytes, 0);
+    assert_int_equal(rig_figures(rig).dead_bytes, 0);
 
     log = append(rig, 3000); /* closed, and with a neighbour */
     assert_int_equal(zbud_alloc(rig->pool, 500, &plain), ZBUD_OK);
     assert_true(same_page(plain, log));
     assert_true(zbud_log_kill(rig->pool, log, 0));
     assert_int_equal(zbud_pool_pages(rig->pool), 1);
-    assert_int_equal(figures_of(rig).slack_bytes, 55 * CHUNK);
+    assert_int_equal(rig_figures(rig).slack_bytes, 55 * CHUNK);
 }
 
 /* The slack that a neighbour leaves goes to the open log at once. */
@@ -525,13 +481,13 @@ static void failing_changes_nothing(void **state)
     for (size_t i = 1; i < available; i++)
         assert_int_equal(zbud_alloc(rig->pool, ZBUD_BUDDY_BYTES_MAX, &whole), ZBUD_OK);
     (void)append(rig, 30 * CHUNK);
-    before = figures_of(rig);
+    before = rig_figures(rig);
     assert_int_equal(zbud_log_open(rig->pool, 0, 3000, &log), ZBUD_NO_PAGE);
     assert_int_equal(log.bits, 4711);
     (void)append(rig, 20 * CHUNK);
     assert_int_equal(zbud_log_open(rig->pool, 0, 20 * CHUNK, &log), ZBUD_NO_PAGE);
     assert_int_equal(log.bits, 4711);
-    after = figures_of(rig);
+    after = rig_figures(rig);
     assert_int_equal(after.pages, before.pages);
     (void)append(rig, 10 * CHUNK); /* the open log is open still */
     zbud_free(rig->pool, whole);
@@ -546,7 +502,7 @@ static void evict_by_killing(void *owner, struct zbud_handle log)
     size_t bytes;
     unsigned tag, live = 0;
 
-    rig->seen[rig->seen_count++] = log;
+    rig_remember(rig, log);
     for (unsigned number = 0; number < zbud_log_records(rig->pool, log); number++)
         live += zbud_log_record(rig->pool, log, number, &bytes, &tag) != NULL;
     for (unsigned number = 0; live != 0; number++) {
@@ -599,12 +555,6 @@ static void an_empty_open_log_leaves_its_neighbour_to_evict(void **state)
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
 }
 
-static void visit_and_remember(void *owner, struct zbud_handle log)
-{
-    struct rig *rig = owner;
-    rig->seen[rig->seen_count++] = log;
-}
-
 static void a_walk_skips_logs_just_opened(void **state)
 {
     struct rig *rig = *state;
@@ -613,7 +563,7 @@ static void a_walk_skips_logs_just_opened(void **state)
     (void)open_log(rig, 100);
     (void)open_log(rig, 4000);
     assert_int_equal(zbud_pool_pages(rig->pool), 2);
-    assert_true(zbud_walk(rig->pool, 10, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 10, rig_remember, rig));
     assert_int_equal(rig->seen_count, 1);
     assert_int_equal(rig->seen[0].bits, large.bits);
 }
@@ -622,7 +572,7 @@ static void a_walk_skips_logs_just_opened(void **state)
 static void visit_and_replace_first(void *owner, struct zbud_handle log)
 {
     struct rig *rig = owner;
-    rig->seen[rig->seen_count++] = log;
+    rig_remember(rig, log);
     if ((log.bits & 1) != 0)
         return;
     zbud_free(rig->pool, log);
@@ -636,10 +586,10 @@ static void visits_may_append(void **state)
 
     assert_int_equal(zbud_alloc(rig->pool, 20 * CHUNK, &first), ZBUD_OK);
     assert_int_equal(zbud_alloc(rig->pool, 30 * CHUNK, &last), ZBUD_OK);
-    assert_true(zbud_walk(rig->pool, 1, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 1, rig_remember, rig));
     rig->seen_count = 0;
     zbud_free(rig->pool, first);
-    assert_true(zbud_walk(rig->pool, 1, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 1, rig_remember, rig));
     assert_int_equal(rig->seen_count, 1);
     assert_int_equal(rig->seen[0].bits, last.bits);
     assert_int_equal(zbud_alloc(rig->pool, 20 * CHUNK, &first), ZBUD_OK);
@@ -694,7 +644,7 @@ static void only_logs_of_small_records_are_a_pair(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(kill_and_squeeze_at_the_first_end),
         CASE(kill_and_squeeze_at_the_last_end),

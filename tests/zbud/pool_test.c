@@ -1,45 +1,11 @@
 /* pool_test.c - room, order of use, reclaim and walk of a pool of plain buddies. */
 #include "tests/zbud/check_zbud.h"
+#include "tests/zbud/rig.h"
 #include "zbud/log.h"
 #include "zbud/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define CHUNK ((size_t)ZBUD_CHUNK_BYTES)
-#define PAGES 64u
-
-struct rig {
-    struct zbud_arena *arena;
-    struct zbud_pool *pool;
-    struct zbud_handle seen[2 * PAGES]; /* by evict or visit, in order */
-    unsigned seen_count;
-};
-
-static int set_up(void **state)
-{
-    struct rig *rig = calloc(1, sizeof(*rig));
-    rig->arena = zbud_arena_new(PAGES * ZBUD_PAGE_BYTES, PAGES * ZBUD_PAGE_BYTES);
-    rig->pool = zbud_pool_create(rig->arena);
-    *state = rig;
-    return rig->pool == NULL;
-}
-
-/* Whatever a test did, the invariants hold, and nothing of the arena is lost. */
-static int tear_down(void **state)
-{
-    struct rig *rig = *state;
-    struct zbud_arena_figures figures;
-
-    zbud_pool_check(rig->pool);
-    zbud_pool_destroy(rig->pool);
-    zbud_arena_check(rig->arena);
-    zbud_arena_figures(rig->arena, &figures);
-    assert_int_equal(figures.pages_used, 0);
-    zbud_arena_free(rig->arena);
-    free(rig);
-    return 0;
-}
 
 static struct zbud_handle alloc(struct rig *rig, size_t bytes)
 {
@@ -58,28 +24,10 @@ static void verify(struct rig *rig, struct zbud_handle handle, size_t bytes)
     zbud_unmap(rig->pool, handle);
 }
 
-static struct zbud_pool_figures figures_of(const struct rig *rig)
-{
-    struct zbud_pool_figures figures;
-    zbud_pool_figures(rig->pool, &figures);
-    return figures;
-}
-
-static bool same_page(struct zbud_handle one, struct zbud_handle other)
-{
-    return one.bits >> 1 == other.bits >> 1;
-}
-
-static void remember(struct rig *rig, struct zbud_handle handle)
-{
-    assert_true(rig->seen_count < 2 * PAGES);
-    rig->seen[rig->seen_count++] = handle;
-}
-
 static void evict_by_freeing(void *owner, struct zbud_handle handle)
 {
     struct rig *rig = owner;
-    remember(rig, handle);
+    rig_remember(rig, handle);
     zbud_free(rig->pool, handle);
 }
 
@@ -107,9 +55,9 @@ static void sizes_at_the_borders(void **state)
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         handle = alloc(rig, sizes[i]);
-        assert_int_equal(figures_of(rig).chunks_used, (sizes[i] + CHUNK - 1) / CHUNK);
-        assert_int_equal(figures_of(rig).slack_bytes,
-                         ZBUD_BUDDY_BYTES_MAX - figures_of(rig).chunks_used * CHUNK);
+        assert_int_equal(rig_figures(rig).chunks_used, (sizes[i] + CHUNK - 1) / CHUNK);
+        assert_int_equal(rig_figures(rig).slack_bytes,
+                         ZBUD_BUDDY_BYTES_MAX - rig_figures(rig).chunks_used * CHUNK);
         verify(rig, handle, sizes[i]);
         zbud_free(rig->pool, handle);
         assert_int_equal(zbud_pool_pages(rig->pool), 0);
@@ -127,13 +75,13 @@ static void every_pair_fits_one_page(void **state)
             pair[0] = alloc(rig, chunks * CHUNK);
             pair[1] = alloc(rig, (63 - chunks) * CHUNK);
             assert_true(same_page(pair[0], pair[1]) && pair[0].bits != pair[1].bits);
-            assert_int_equal(figures_of(rig).pages_buddied, 1);
-            assert_int_equal(figures_of(rig).slack_bytes, 0);
+            assert_int_equal(rig_figures(rig).pages_buddied, 1);
+            assert_int_equal(rig_figures(rig).slack_bytes, 0);
             verify(rig, pair[0], chunks * CHUNK);
             verify(rig, pair[1], (63 - chunks) * CHUNK);
             zbud_free(rig->pool, pair[first_goes]);
             zbud_pool_check(rig->pool);
-            assert_int_equal(figures_of(rig).pages_unbuddied, 1);
+            assert_int_equal(rig_figures(rig).pages_unbuddied, 1);
             /* The freed room and the slack are one again. */
             pair[first_goes] = alloc(rig, (first_goes ? 63 - chunks : chunks) * CHUNK);
             assert_true(same_page(pair[0], pair[1]));
@@ -150,8 +98,8 @@ static void one_chunk_too_many_needs_a_page(void **state)
     struct zbud_handle first = alloc(rig, 40 * CHUNK), second = alloc(rig, 24 * CHUNK);
 
     assert_false(same_page(first, second));
-    assert_int_equal(figures_of(rig).pages_unbuddied, 2);
-    assert_int_equal(figures_of(rig).pages_buddied, 0);
+    assert_int_equal(rig_figures(rig).pages_unbuddied, 2);
+    assert_int_equal(rig_figures(rig).pages_buddied, 0);
 }
 
 static void takes_the_tightest_room(void **state)
@@ -176,7 +124,7 @@ static void a_full_page_alone_is_never_offered(void **state)
     struct zbud_handle whole = alloc(rig, ZBUD_BUDDY_BYTES_MAX), other = alloc(rig, 1);
 
     assert_false(same_page(whole, other));
-    assert_int_equal(figures_of(rig).pages_unbuddied, 2); /* one buddy each */
+    assert_int_equal(rig_figures(rig).pages_unbuddied, 2); /* one buddy each */
 }
 
 static void free_pages_go_back_to_the_arena(void **state)
@@ -220,7 +168,7 @@ static void reclaims_the_oldest_page_whole(void **state)
         zbud_pool_check(rig->pool);
     }
     assert_int_equal(zbud_reclaim(rig->pool, evict_by_freeing, rig), ZBUD_NO_PAGE);
-    assert_int_equal(figures_of(rig).pages_reclaimed, 3);
+    assert_int_equal(rig_figures(rig).pages_reclaimed, 3);
     assert_int_equal(zbud_pool_pages(rig->pool), 0);
 }
 
@@ -253,12 +201,12 @@ static void evict_by_moving(void *owner, struct zbud_handle handle)
     struct rig *rig = owner;
     struct zbud_handle moved;
 
-    remember(rig, handle);
+    rig_remember(rig, handle);
     zbud_free(rig->pool, handle);
     assert_int_equal(zbud_alloc(rig->pool, 10 * CHUNK, &moved), ZBUD_OK);
     assert_false(same_page(moved, handle));
     fill(zbud_map(rig->pool, moved), 10 * CHUNK, moved.bits);
-    remember(rig, moved);
+    rig_remember(rig, moved);
     zbud_touch(rig->pool, moved);
 }
 
@@ -320,29 +268,24 @@ static void pools_share_an_arena(void **state)
 
 /* ---- walk ----------------------------------------------------------------------------------- */
 
-static void visit_and_remember(void *owner, struct zbud_handle handle)
-{
-    remember(owner, handle);
-}
-
 static void walks_from_oldest_to_newest_in_steps(void **state)
 {
     struct rig *rig = *state;
     struct zbud_handle handles[5];
 
-    assert_true(zbud_walk(rig->pool, 3, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 3, rig_remember, rig));
     assert_int_equal(rig->seen_count, 0);
     for (unsigned i = 0; i < 5; i++)
         handles[i] = alloc(rig, 40 * CHUNK);
-    assert_false(zbud_walk(rig->pool, 2, visit_and_remember, rig));
+    assert_false(zbud_walk(rig->pool, 2, rig_remember, rig));
     assert_int_equal(rig->seen_count, 2);
-    assert_false(zbud_walk(rig->pool, 2, visit_and_remember, rig));
-    assert_false(zbud_walk(rig->pool, 0, visit_and_remember, rig));
-    assert_true(zbud_walk(rig->pool, 2, visit_and_remember, rig));
+    assert_false(zbud_walk(rig->pool, 2, rig_remember, rig));
+    assert_false(zbud_walk(rig->pool, 0, rig_remember, rig));
+    assert_true(zbud_walk(rig->pool, 2, rig_remember, rig));
     assert_int_equal(rig->seen_count, 5);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(rig->seen[i].bits, handles[i].bits);
-    assert_true(zbud_walk(rig->pool, 5, visit_and_remember, rig)); /* the next round */
+    assert_true(zbud_walk(rig->pool, 5, rig_remember, rig)); /* the next round */
     assert_int_equal(rig->seen_count, 10);
     assert_int_equal(rig->seen[5].bits, handles[0].bits);
 }
@@ -350,7 +293,7 @@ static void walks_from_oldest_to_newest_in_steps(void **state)
 static void visit_and_touch(void *owner, struct zbud_handle handle)
 {
     struct rig *rig = owner;
-    remember(rig, handle);
+    rig_remember(rig, handle);
     zbud_touch(rig->pool, handle);
 }
 
@@ -377,12 +320,12 @@ static void a_page_used_meanwhile_is_still_visited(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         handles[i] = alloc(rig, 40 * CHUNK);
-    assert_false(zbud_walk(rig->pool, 1, visit_and_remember, rig));
+    assert_false(zbud_walk(rig->pool, 1, rig_remember, rig));
     zbud_touch(rig->pool, handles[1]); /* the very next */
     zbud_touch(rig->pool, handles[0]); /* visited already */
     (void)alloc(rig, 50 * CHUNK);      /* new: not part of this round */
     zbud_pool_check(rig->pool);
-    assert_true(zbud_walk(rig->pool, 10, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 10, rig_remember, rig));
     assert_int_equal(rig->seen_count, 4);
     assert_int_equal(rig->seen[1].bits, handles[2].bits);
     assert_int_equal(rig->seen[3].bits, handles[1].bits);
@@ -391,7 +334,7 @@ static void a_page_used_meanwhile_is_still_visited(void **state)
 static void visit_and_free(void *owner, struct zbud_handle handle)
 {
     struct rig *rig = owner;
-    remember(rig, handle);
+    rig_remember(rig, handle);
     zbud_free(rig->pool, handle);
 }
 
@@ -417,19 +360,19 @@ static void a_page_reclaimed_meanwhile_is_skipped(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         handles[i] = alloc(rig, 40 * CHUNK);
-    assert_false(zbud_walk(rig->pool, 1, visit_and_remember, rig));
+    assert_false(zbud_walk(rig->pool, 1, rig_remember, rig));
     assert_int_equal(zbud_reclaim(rig->pool, evict_by_freeing, rig), ZBUD_OK); /* visited */
     assert_int_equal(zbud_reclaim(rig->pool, evict_by_freeing, rig), ZBUD_OK); /* the next one */
     zbud_pool_check(rig->pool);
     rig->seen_count = 0;
-    assert_true(zbud_walk(rig->pool, 2, visit_and_remember, rig));
+    assert_true(zbud_walk(rig->pool, 2, rig_remember, rig));
     assert_int_equal(rig->seen_count, 2);
     assert_int_equal(rig->seen[0].bits, handles[2].bits);
 }
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
     const struct CMUnitTest tests[] = {
         CASE(sizes_at_the_borders),
         CASE(every_pair_fits_one_page),
