@@ -1,9 +1,6 @@
 /*
  * density_bench.c - how much fits into the same memory, ours against memcached.
  *
- *   density_bench [--memory-mb N] [--options TEXT] [--settle 1] [--corpus NAME]...
- *                 OURS MEMCACHED
- *
  * Per corpus: memcached with -m N is filled until it evicts for the first time; what it holds
  * then, and its RSS, are taken. Ours is started with that RSS as its -m, so that it may not take
  * more, and filled until it evicts for the first time; and then with as much again, for what a
@@ -13,13 +10,12 @@
  */
 #include "clients/client.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/options.h"
 #include "tests/corpus/corpus.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define STEP_BYTES    ((uint64_t)2 << 20) /* stored between two looks at the evictions */
@@ -28,14 +24,14 @@
 #define SETTLE_S_MAX  600u
 #define TIMEOUT_MS    30000
 #define OPTIONS_BYTES 512u
+#define NAMES_MAX     32u
 
 struct bench {
     uint64_t memory_mb;
-    bool settle;
+    uint64_t settle; /* 0 or 1 */
     const char *options;
     const char *folder;
-    const char *ours;
-    const char *theirs;
+    const char *programs[OPTIONS_PROGRAMS];
 };
 
 /* What a server held. */
@@ -168,7 +164,8 @@ static void measure_theirs(const struct bench *bench, const char *name, struct h
     struct filling filling;
 
     snprintf(options, sizeof(options), "-t 1 -m %" PRIu64, bench->memory_mb);
-    open_filling(&filling, bench_server_start(bench->theirs, options, BENCH_ANY_CORE),
+    open_filling(&filling,
+                 bench_server_start(bench->programs[OPTIONS_THEIRS], options, BENCH_ANY_CORE),
                  bench->folder, name);
     fill_until_eviction(&filling, held);
     close_filling(&filling);
@@ -182,12 +179,13 @@ static void measure_ours(const struct bench *bench, const char *name, uint64_t m
 
     snprintf(options, sizeof(options), "-t 1 -m %" PRIu64 " %s", memory_bytes >> 20,
              bench->options);
-    open_filling(&filling, bench_server_start(bench->ours, options, BENCH_ANY_CORE), bench->folder,
-                 name);
+    open_filling(&filling,
+                 bench_server_start(bench->programs[OPTIONS_OURS], options, BENCH_ANY_CORE),
+                 bench->folder, name);
     fill_until_eviction(&filling, first);
     store(&filling, filling.stored_bytes);
     look(&filling, later);
-    if (bench->settle)
+    if (bench->settle != 0)
         fill_settled(&filling, settled);
     close_filling(&filling);
 }
@@ -208,42 +206,12 @@ static void measure(const struct bench *bench, const char *name)
            (double)first.resident_bytes / 1048576, later.items,
            (double)later.resident_bytes / 1048576, (double)first.items / (double)theirs.items,
            (double)later.items / (double)theirs.items);
-    if (bench->settle)
+    if (bench->settle != 0)
         printf(" | settled %9" PRIu64 " %6.0f %6.2f", settled.items,
                (double)settled.resident_bytes / 1048576,
                (double)settled.items / (double)theirs.items);
     printf("\n");
     fflush(stdout);
-}
-
-/* Corpora that are named stand in @names, which has room for argc of them. */
-static bool read_arguments(struct bench *bench, int argc, char **argv, const char **names)
-{
-    int i = 1;
-
-    while (i < argc) {
-        const char *name = argv[i++];
-        const char *value = i < argc ? argv[i] : "";
-
-        if (name[0] != '-') {
-            if (bench->theirs != NULL)
-                return false;
-            *(bench->ours == NULL ? &bench->ours : &bench->theirs) = name;
-            continue;
-        }
-        i++;
-        if (strcmp(name, "--memory-mb") == 0)
-            bench->memory_mb = strtoull(value, NULL, 10);
-        else if (strcmp(name, "--options") == 0)
-            bench->options = value;
-        else if (strcmp(name, "--settle") == 0)
-            bench->settle = strcmp(value, "0") != 0;
-        else if (strcmp(name, "--corpus") == 0)
-            *names++ = value;
-        else
-            return false;
-    }
-    return bench->theirs != NULL && bench->memory_mb > 0;
 }
 
 static void print_head(const struct bench *bench)
@@ -261,21 +229,23 @@ static void print_head(const struct bench *bench)
 int main(int argc, char **argv)
 {
     struct bench bench = {.memory_mb = 1024, .options = "", .folder = getenv("ZBCACHED_CORPORA")};
-    const char **names = calloc((size_t)argc + 1 + CORPUS_CLASSES_COUNT, sizeof(*names));
+    const char *names[NAMES_MAX];
+    unsigned names_count = 0;
+    const struct options_row rows[] = {
+        {"memory-mb", "N", .whole = &bench.memory_mb, .min = 1, .max = 1 << 20},
+        {"options", "TEXT", .text = &bench.options},
+        {"settle", "1", .whole = &bench.settle, .max = 1},
+        {"corpus", "NAME", .text = names, .count = &names_count, .room = NAMES_MAX},
+    };
 
-    if (names == NULL || !read_arguments(&bench, argc, argv, names)) {
-        fprintf(stderr, "usage: density_bench [--memory-mb N] [--options TEXT] [--settle 1] "
-                        "[--corpus NAME]... OURS MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
-    if (names[0] == NULL) {
-        names[0] = "mix";
+    options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
+    if (names_count == 0) {
+        names[names_count++] = "mix";
         for (unsigned i = 0; i < CORPUS_CLASSES_COUNT; i++)
-            names[1 + i] = CORPUS_CLASSES[i].name;
+            names[names_count++] = CORPUS_CLASSES[i].name;
     }
     print_head(&bench);
-    for (const char **name = names; *name != NULL; name++)
-        measure(&bench, *name);
-    free(names);
+    for (unsigned i = 0; i < names_count; i++)
+        measure(&bench, names[i]);
     return EXIT_SUCCESS;
 }

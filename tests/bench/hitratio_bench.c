@@ -1,31 +1,25 @@
 /*
  * hitratio_bench.c - misses at equal memory, ours against memcached, or of the engine alone.
  *
- *   hitratio_bench [--skew S]... [--writes PERCENT]... [--keys N] [--memory-pct P] [--corpus NAME]
- *                  [--churn PERMILLE] [--ttl-pct P] [--warm N] [--requests N] [--rest SECONDS]
- *                  [--options TEXT] OURS MEMCACHED
- *   hitratio_bench --engine 1 [--maintain N] [--rate N] [...]
- *
  * Over the wire: memcached is given --memory-pct of what it would take to hold all items, and
  * filled, to learn the RSS it reaches; ours gets that as its -m. Then both play the same stream in
  * step, for each skew and share of writes: all keys once, the warm-up, and the requests that are
  * counted. With --rest both are then left alone for so long, warmed up and counted again: what
  * settling in the background is still worth.
  *
- * The engine alone: the same stream at cache.h, with that memory, --maintain steps of upkeep for
- * 1000 requests, of which --rate make a second.
+ * The engine alone (--engine 1): the same stream at cache.h, with that memory, --maintain steps of
+ * upkeep for 1000 requests, of which --rate make a second.
  */
 #include "tests/bench/bench_server.h"
 #include "tests/bench/engine.h"
+#include "tests/bench/options.h"
 #include "tests/bench/player.h"
 #include "tests/bench/stream.h"
 #include "tests/corpus/corpus.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define POINTS_MAX    8u
@@ -35,9 +29,9 @@
 #define ENGINE_SHARDS 4u /* as many as the server has with one thread */
 
 enum {
-    OURS,
-    THEIRS,
-    SERVERS_COUNT
+    OURS = OPTIONS_OURS,
+    THEIRS = OPTIONS_THEIRS,
+    SERVERS_COUNT = OPTIONS_PROGRAMS
 };
 
 /* What --skew and its like may be given several times with. */
@@ -49,8 +43,9 @@ struct choices {
 struct bench {
     struct choices skews;
     struct choices writes_percent;
-    double keys, memory_percent, churn_permille, ttl_percent, warm, requests, rest_s;
-    double engine, maintain, rate;
+    double memory_percent, churn_permille, ttl_percent;
+    uint64_t keys, warm, requests, rest_s;
+    uint64_t engine, maintain, rate;
     const char *corpus_name;
     const char *options;
     const char *programs[SERVERS_COUNT];
@@ -145,10 +140,10 @@ static void measure_engine(struct bench *bench, double skew, double writes_perce
     double start_s;
 
     engine_fill(engine, stream);
-    (void)engine_play(engine, stream, (uint64_t)bench->warm);
+    (void)engine_play(engine, stream, bench->warm);
     engine_figures_reset(engine);
     start_s = cpu_s();
-    counts = engine_play(engine, stream, (uint64_t)bench->requests);
+    counts = engine_play(engine, stream, bench->requests);
     engine_figures(engine, &figures);
     printf("%4.1f %5.0f%% | %6.2f | %8" PRIu64 " %8" PRIu64 " %5.2f %5.1f %6.1f | %8" PRIu64
            " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " | %6.1f %6.1f %7.1f | %5.1f\n",
@@ -176,7 +171,7 @@ static void learn_resident(struct bench *bench)
 
 static void print_wire_head(const struct bench *bench)
 {
-    printf("memcached -m %" PRIu64 ", zbcached -m %" PRIu64 "; %.0f requests counted\n",
+    printf("memcached -m %" PRIu64 ", zbcached -m %" PRIu64 "; %" PRIu64 " requests counted\n",
            bench->memory_mb, bench->resident_mb, bench->requests);
     printf("%4s %6s | %9s %8s | %9s %8s | %6s %6s | %8s %8s | %s\n", "skew", "writes", "theirs %",
            "ours %", "items", "ours", "RSS MB", "ours", "CPU s", "ours", "ratio of misses");
@@ -188,7 +183,7 @@ static void count_misses(struct bench *bench, struct player *const *players, str
     players_play(players, SERVERS_COUNT, stream, warm);
     for (unsigned i = 0; i < SERVERS_COUNT; i++)
         (void)player_counts(players[i]);
-    players_play(players, SERVERS_COUNT, stream, (uint64_t)bench->requests);
+    players_play(players, SERVERS_COUNT, stream, bench->requests);
     for (unsigned i = 0; i < SERVERS_COUNT; i++) {
         struct player_counts counts = player_counts(players[i]);
 
@@ -237,7 +232,7 @@ static void measure_wire(struct bench *bench, double skew, double writes_percent
         players[i] = player_new(bench_server_port(servers[i]));
     }
     players_fill(players, SERVERS_COUNT, stream, stream_keys_count(stream));
-    count_misses(bench, players, stream, (uint64_t)bench->warm, miss_percent);
+    count_misses(bench, players, stream, bench->warm, miss_percent);
     print_point(skew, writes_percent, servers, miss_percent);
     if (bench->rest_s > 0) {
         const struct timespec rest = {.tv_sec = (time_t)bench->rest_s};
@@ -254,78 +249,6 @@ static void measure_wire(struct bench *bench, double skew, double writes_percent
     stream_free(stream);
 }
 
-/* ---- options ---- */
-
-struct option {
-    const char *name;
-    double *value;
-    struct choices *choices;
-    const char **text;
-};
-
-static bool set_option(struct bench *bench, const char *name, const char *text)
-{
-    const struct option options[] = {
-        {"--skew", NULL, &bench->skews, NULL},
-        {"--writes", NULL, &bench->writes_percent, NULL},
-        {"--keys", &bench->keys, NULL, NULL},
-        {"--memory-pct", &bench->memory_percent, NULL, NULL},
-        {"--churn", &bench->churn_permille, NULL, NULL},
-        {"--ttl-pct", &bench->ttl_percent, NULL, NULL},
-        {"--warm", &bench->warm, NULL, NULL},
-        {"--requests", &bench->requests, NULL, NULL},
-        {"--rest", &bench->rest_s, NULL, NULL},
-        {"--engine", &bench->engine, NULL, NULL},
-        {"--maintain", &bench->maintain, NULL, NULL},
-        {"--rate", &bench->rate, NULL, NULL},
-        {"--corpus", NULL, NULL, &bench->corpus_name},
-        {"--options", NULL, NULL, &bench->options},
-    };
-
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        const struct option *option = &options[i];
-
-        if (strcmp(option->name, name) != 0)
-            continue;
-        if (option->text != NULL) {
-            *option->text = text;
-        } else if (option->value != NULL) {
-            *option->value = strtod(text, NULL);
-        } else if (option->choices->count < POINTS_MAX) {
-            option->choices->values[option->choices->count++] = strtod(text, NULL);
-        }
-        return true;
-    }
-    return false;
-}
-
-static bool read_arguments(struct bench *bench, int argc, char **argv)
-{
-    unsigned programs = 0;
-
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (programs == SERVERS_COUNT)
-                return false;
-            bench->programs[programs++] = argv[i];
-        } else if (i + 1 == argc || !set_option(bench, argv[i], argv[i + 1])) {
-            return false;
-        } else {
-            i++;
-        }
-    }
-    if (bench->skews.count == 0)
-        bench->skews = (struct choices){3, {.8, 1, 1.2}};
-    if (bench->writes_percent.count == 0)
-        bench->writes_percent = (struct choices){2, {5, 30}};
-    if (bench->warm <= 0)
-        bench->warm = 2 * bench->keys;
-    if (bench->requests <= 0)
-        bench->requests = 2 * bench->keys;
-    return (bench->engine > 0 || programs == SERVERS_COUNT) && bench->keys >= 1000 &&
-           bench->keys < UINT32_MAX && bench->memory_percent > 0 && bench->rate >= 1;
-}
-
 int main(int argc, char **argv)
 {
     struct bench bench = {
@@ -339,17 +262,37 @@ int main(int argc, char **argv)
         .options = "",
         .folder = getenv("ZBCACHED_CORPORA"),
     };
+    struct choices *skews = &bench.skews, *writes = &bench.writes_percent;
+    const struct options_row rows[] = {
+        {"skew", "S", .number = skews->values, .min = .01, .max = 10, .count = &skews->count,
+         .room = POINTS_MAX},
+        {"writes", "PERCENT", .number = writes->values, .max = 100, .count = &writes->count,
+         .room = POINTS_MAX},
+        {"keys", "N", .whole = &bench.keys, .min = 1000, .max = UINT32_MAX - 1},
+        {"memory-pct", "P", .number = &bench.memory_percent, .min = .1, .max = 1000},
+        {"corpus", "NAME", .text = &bench.corpus_name},
+        {"churn", "PERMILLE", .number = &bench.churn_permille, .max = 1000},
+        {"ttl-pct", "P", .number = &bench.ttl_percent, .max = 100},
+        {"warm", "N", .whole = &bench.warm, .max = 1e15},
+        {"requests", "N", .whole = &bench.requests, .max = 1e15},
+        {"rest", "SECONDS", .whole = &bench.rest_s, .max = 86400},
+        {"options", "TEXT", .text = &bench.options},
+        {"engine", "1", .whole = &bench.engine, .max = 1},
+        {"maintain", "N", .whole = &bench.maintain, .max = 1e6},
+        {"rate", "N", .whole = &bench.rate, .min = 1, .max = UINT32_MAX},
+    };
 
-    if (!read_arguments(&bench, argc, argv)) {
-        fprintf(stderr,
-                "usage: hitratio_bench [--skew S]... [--writes PERCENT]... [--keys N]\n"
-                "           [--memory-pct P] [--corpus NAME] [--churn PERMILLE] [--ttl-pct P]\n"
-                "           [--warm N] [--requests N] [--rest SECONDS] [--options TEXT]\n"
-                "           [--engine 1 [--maintain N] [--rate N]] OURS MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
+    options_read(rows, sizeof(rows) / sizeof(rows[0]), &bench.engine, bench.programs, argc, argv);
+    if (skews->count == 0)
+        *skews = (struct choices){3, {.8, 1, 1.2}};
+    if (writes->count == 0)
+        *writes = (struct choices){2, {5, 30}};
+    if (bench.warm == 0)
+        bench.warm = 2 * bench.keys;
+    if (bench.requests == 0)
+        bench.requests = 2 * bench.keys;
     open_items(&bench);
-    if (bench.engine > 0) {
+    if (bench.engine != 0) {
         print_engine_head();
     } else {
         learn_resident(&bench);
@@ -357,8 +300,8 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < bench.skews.count; i++) {
         for (unsigned j = 0; j < bench.writes_percent.count; j++)
-            (bench.engine > 0 ? measure_engine : measure_wire)(&bench, bench.skews.values[i],
-                                                               bench.writes_percent.values[j]);
+            (bench.engine != 0 ? measure_engine : measure_wire)(&bench, bench.skews.values[i],
+                                                                bench.writes_percent.values[j]);
     }
     corpus_free(bench.corpus);
     free(bench.ids);

@@ -2,8 +2,6 @@
  * hostile_bench.c - contents that compression and learning can do nothing with, or would waste
  * their time on.
  *
- *   hostile_bench [--memory-mb N] OURS MEMCACHED
- *
  * Per kind of content: memcached with -m N is filled to twice what it holds; ours, with memcached's
  * RSS as its -m, with as many stores; then it is left alone until the background has nothing more
  * to do. Printed are the items both hold, and the CPU time ours took, to the end of the background
@@ -11,6 +9,7 @@
  */
 #include "clients/client.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/options.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -212,21 +211,17 @@ static void measure(const struct content *content, const char *ours, const char 
 int main(int argc, char **argv)
 {
     uint64_t memory_mb = 128;
-    int first = 1;
+    const char *programs[OPTIONS_PROGRAMS];
+    const struct options_row rows[] = {
+        {"memory-mb", "N", .whole = &memory_mb, .min = 1, .max = 1 << 20},
+    };
 
-    if (argc == 5 && strcmp(argv[1], "--memory-mb") == 0) {
-        memory_mb = strtoull(argv[2], NULL, 10);
-        first = 3;
-    }
-    if (argc != first + 2 || memory_mb == 0) {
-        fprintf(stderr, "usage: hostile_bench [--memory-mb N] OURS MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
+    options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, programs, argc, argv);
     printf("memcached -m %" PRIu64 ", zbcached in its RSS, twice what memcached holds stored\n"
            "%-28s | %8s %6s | %8s %6s | %6s | %s\n%-28s | %8s %6s | %8s %6s | %6s | %6s %6s %6s\n",
            memory_mb, "", "memcd", "", "zbcd", "", "items", "CPU s of zbcached", "content", "items",
            "RSS MB", "items", "RSS MB", "ratio", "fast", "+high", "ratio");
     for (size_t i = 0; i < sizeof(CONTENTS) / sizeof(CONTENTS[0]); i++)
-        measure(&CONTENTS[i], argv[first], argv[first + 1], memory_mb);
+        measure(&CONTENTS[i], programs[OPTIONS_OURS], programs[OPTIONS_THEIRS], memory_mb);
     return EXIT_SUCCESS;
 }

@@ -1,9 +1,6 @@
 /*
  * shift_bench.c - hits while the sizes of values change, ours against memcached.
  *
- *   shift_bench [--memory-mb N] [--memory-pct P] [--requests N] [--skew S] [--writes PERCENT]
- *               [--corpus NAME] [--options TEXT] OURS MEMCACHED
- *
  * Three phases of --requests each: values of about 100 bytes, of 2 KiB, of 300 bytes, every phase
  * with keys of its own, in number such that --memory-mb is --memory-pct of what memcached would
  * need for all of them. Both servers (ours with the RSS of memcached) play the same stream in step.
@@ -13,12 +10,12 @@
  * phase: where the old one comes to hit as often as the fresh one, nothing is left of yesterday.
  */
 #include "tests/bench/bench_server.h"
+#include "tests/bench/options.h"
 #include "tests/bench/player.h"
 #include "tests/bench/stream.h"
 #include "tests/corpus/corpus.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,18 +30,19 @@ static const size_t PHASES_VALUE_BYTES[] = {100, 2048, 300};
 #define PHASES_COUNT (sizeof(PHASES_VALUE_BYTES) / sizeof(PHASES_VALUE_BYTES[0]))
 
 enum {
-    OURS,
-    THEIRS,
+    OURS = OPTIONS_OURS,
+    THEIRS = OPTIONS_THEIRS,
     OURS_FRESH,
     THEIRS_FRESH,
     SERVERS_COUNT
 };
 
 struct bench {
-    double memory_mb, memory_percent, requests, skew, writes_percent;
+    uint64_t memory_mb, requests;
+    double memory_percent, skew, writes_percent;
     const char *corpus_name;
     const char *options;
-    const char *programs[2];
+    const char *programs[OPTIONS_PROGRAMS];
     const char *folder;
     uint8_t *text;
     size_t text_bytes;
@@ -93,7 +91,7 @@ static void item_of(void *context, uint32_t key, struct corpus_item *item)
 
 static struct stream *open_stream(struct bench *bench, unsigned phase)
 {
-    double data_bytes = bench->memory_mb * 1048576 * 100 / bench->memory_percent;
+    double data_bytes = (double)(bench->memory_mb << 20) * 100 / bench->memory_percent;
     struct stream_plan plan = {
         .seed = 1 + phase,
         .keys_count =
@@ -117,7 +115,7 @@ static struct stream *open_stream(struct bench *bench, unsigned phase)
 static void start_two(struct bench *bench, unsigned first)
 {
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t memory_mb = i == OURS ? bench->resident_mb : (uint64_t)bench->memory_mb;
+        uint64_t memory_mb = i == OURS ? bench->resident_mb : bench->memory_mb;
         char options[OPTIONS_BYTES];
 
         snprintf(options, sizeof(options), "-t 1 -m %" PRIu64 " %s", memory_mb,
@@ -146,7 +144,7 @@ static void play_point(struct bench *bench, struct stream *stream, unsigned poin
 {
     double hit_percent[SERVERS_COUNT] = {0};
 
-    players_play(bench->players, count, stream, (uint64_t)bench->requests / POINTS_A_PHASE);
+    players_play(bench->players, count, stream, bench->requests / POINTS_A_PHASE);
     for (unsigned i = 0; i < count; i++) {
         struct player_counts counts = player_counts(bench->players[i]);
 
@@ -185,11 +183,10 @@ static void run(struct bench *bench)
 
     open_text(bench);
     stream = open_stream(bench, 0);
-    bench->resident_mb =
-        player_resident_mb(bench->programs[THEIRS], (uint64_t)bench->memory_mb, stream);
+    bench->resident_mb = player_resident_mb(bench->programs[THEIRS], bench->memory_mb, stream);
     stream_free(stream);
-    printf("memcached -m %.0f, zbcached -m %" PRIu64 "; values out of %s (%s); %.0f requests a "
-           "phase\n",
+    printf("memcached -m %" PRIu64 ", zbcached -m %" PRIu64 "; values out of %s (%s); %" PRIu64
+           " requests a phase\n",
            bench->memory_mb, bench->resident_mb, bench->corpus_name,
            bench->folder != NULL && bench->folder[0] != '\0' ? "corpus files"
                                                              : "made from packages",
@@ -205,52 +202,6 @@ static void run(struct bench *bench)
     free(bench->text);
 }
 
-/* ---- options ---- */
-
-static bool set_option(struct bench *bench, const char *name, const char *value)
-{
-    const struct {
-        const char *name;
-        double *number;
-        const char **text;
-    } options[] = {
-        {"--memory-mb", &bench->memory_mb, NULL},   {"--memory-pct", &bench->memory_percent, NULL},
-        {"--requests", &bench->requests, NULL},     {"--skew", &bench->skew, NULL},
-        {"--writes", &bench->writes_percent, NULL}, {"--corpus", NULL, &bench->corpus_name},
-        {"--options", NULL, &bench->options},
-    };
-
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        if (strcmp(options[i].name, name) != 0)
-            continue;
-        if (options[i].number != NULL)
-            *options[i].number = strtod(value, NULL);
-        else
-            *options[i].text = value;
-        return true;
-    }
-    return false;
-}
-
-static bool read_arguments(struct bench *bench, int argc, char **argv)
-{
-    unsigned programs = 0;
-
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (programs == 2)
-                return false;
-            bench->programs[programs++] = argv[i];
-        } else if (i + 1 == argc || !set_option(bench, argv[i], argv[i + 1])) {
-            return false;
-        } else {
-            i++;
-        }
-    }
-    return programs == 2 && bench->memory_mb >= 1 && bench->memory_percent >= .1 &&
-           bench->requests >= POINTS_A_PHASE && bench->skew > 0;
-}
-
 int main(int argc, char **argv)
 {
     struct bench bench = {
@@ -264,13 +215,18 @@ int main(int argc, char **argv)
         .folder = getenv("ZBCACHED_CORPORA"),
     };
 
-    if (!read_arguments(&bench, argc, argv)) {
-        fprintf(stderr,
-                "usage: shift_bench [--memory-mb N] [--memory-pct P] [--requests N] [--skew "
-                "S]\n           [--writes PERCENT] [--corpus NAME] [--options TEXT] OURS "
-                "MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
+    /* At most 2.6 thousand million keys are to be had with these. */
+    const struct options_row rows[] = {
+        {"memory-mb", "N", .whole = &bench.memory_mb, .min = 1, .max = 4096},
+        {"memory-pct", "P", .number = &bench.memory_percent, .min = 1, .max = 100},
+        {"requests", "N", .whole = &bench.requests, .min = POINTS_A_PHASE, .max = 1e15},
+        {"skew", "S", .number = &bench.skew, .min = .01, .max = 10},
+        {"writes", "PERCENT", .number = &bench.writes_percent, .max = 100},
+        {"corpus", "NAME", .text = &bench.corpus_name},
+        {"options", "TEXT", .text = &bench.options},
+    };
+
+    options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
     run(&bench);
     return EXIT_SUCCESS;
 }

@@ -1,9 +1,6 @@
 /*
  * speed_bench.c - requests a second and CPU time a request, ours against memcached.
  *
- *   speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME] [--only TEXT]
- *               [--options TEXT] OURS MEMCACHED
- *
  * Both servers have one worker thread, alone on core 0, and hold the same items. The load and what
  * the servers do in the background share core 1.
  * Each round runs every workload at one, at the other, and at a server that does nothing (floor.h),
@@ -13,7 +10,9 @@
 #include "tests/bench/bench_server.h"
 #include "tests/bench/floor.h"
 #include "tests/bench/load.h"
+#include "tests/bench/options.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +31,9 @@ static const struct load_plan PLANS[] = {
 #define PLANS_COUNT (sizeof(PLANS) / sizeof(PLANS[0]))
 
 enum {
-    OURS,
-    THEIRS,
-    SERVERS_COUNT,
+    OURS = OPTIONS_OURS,
+    THEIRS = OPTIONS_THEIRS,
+    SERVERS_COUNT = OPTIONS_PROGRAMS,
     FLOOR = SERVERS_COUNT, /* not a server to be judged, but measured with them */
     MEASURED_COUNT
 };
@@ -48,9 +47,9 @@ struct samples {
 };
 
 struct bench {
-    unsigned rounds;
+    uint64_t rounds;
     double seconds;
-    uint32_t items;
+    uint64_t items;
     const char *corpus;
     const char *only; /* workloads whose name has this in it */
     const char *options;
@@ -110,6 +109,8 @@ static void run_one(struct bench *bench, struct load *load, size_t plan, unsigne
 
 static void print_table(struct bench *bench)
 {
+    const unsigned rounds = (unsigned)bench->rounds;
+
     printf("%-24s | %10s %5s %5s %5s | %10s %5s %5s %5s | %10s %5s | %8s %6s %6s | %s\n", "",
            "zbcached/s", "user", "sys", "other", "memcached", "user", "sys", "other", "floor/s",
            "CPU", "requests", "CPU", "floor", "load busy %");
@@ -125,11 +126,11 @@ static void print_table(struct bench *bench)
         for (unsigned which = 0; which < MEASURED_COUNT; which++) {
             struct samples *samples = &bench->samples[plan][which];
 
-            rates[which] = bench_median(samples->requests_per_s, bench->rounds);
-            user[which] = bench_median(samples->user_us, bench->rounds);
-            system[which] = bench_median(samples->system_us, bench->rounds);
-            other[which] = bench_median(samples->other_us, bench->rounds);
-            busy[which] = bench_median(samples->busy_percent, bench->rounds);
+            rates[which] = bench_median(samples->requests_per_s, rounds);
+            user[which] = bench_median(samples->user_us, rounds);
+            system[which] = bench_median(samples->system_us, rounds);
+            other[which] = bench_median(samples->other_us, rounds);
+            busy[which] = bench_median(samples->busy_percent, rounds);
         }
         printf("%-24s | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f | %8.3f "
                "%6.3f "
@@ -154,7 +155,7 @@ static void run(struct bench *bench)
     char options[SERVERS_COUNT][512];
     const char *folder = getenv("ZBCACHED_CORPORA");
     struct corpus *corpus = corpus_new(folder, bench->corpus, 1, error);
-    struct load *load = corpus != NULL ? load_new(corpus, bench->items) : NULL;
+    struct load *load = corpus != NULL ? load_new(corpus, (uint32_t)bench->items) : NULL;
 
     if (load == NULL)
         bench_fail("items", corpus == NULL ? error : "no memory");
@@ -177,11 +178,11 @@ static void run(struct bench *bench)
                 run_one(bench, load, plan, which, round);
         }
     }
-    printf(
-        "%u items of %s (%s), 50 connections, one worker thread, medians of %u rounds of %.1f s\n",
-        bench->items, bench->corpus,
-        folder != NULL && folder[0] != '\0' ? "corpus files" : "made from packages", bench->rounds,
-        bench->seconds);
+    printf("%" PRIu64 " items of %s (%s), 50 connections, one worker thread, medians of %" PRIu64
+           " rounds of %.1f s\n",
+           bench->items, bench->corpus,
+           folder != NULL && folder[0] != '\0' ? "corpus files" : "made from packages",
+           bench->rounds, bench->seconds);
     print_table(bench);
     for (unsigned which = 0; which < SERVERS_COUNT; which++)
         bench_server_stop(bench->servers[which]);
@@ -190,51 +191,20 @@ static void run(struct bench *bench)
     corpus_free(corpus);
 }
 
-static bool read_arguments(struct bench *bench, int argc, char **argv)
-{
-    unsigned programs = 0;
-    int i = 1;
-
-    while (i < argc) {
-        const char *name = argv[i++];
-        const char *value = i < argc ? argv[i] : "";
-
-        if (name[0] != '-') {
-            if (programs == SERVERS_COUNT)
-                return false;
-            bench->programs[programs++] = name;
-            continue;
-        }
-        i++;
-        if (strcmp(name, "--rounds") == 0)
-            bench->rounds = (unsigned)strtoul(value, NULL, 10);
-        else if (strcmp(name, "--seconds") == 0)
-            bench->seconds = strtod(value, NULL);
-        else if (strcmp(name, "--items") == 0)
-            bench->items = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(name, "--corpus") == 0)
-            bench->corpus = value;
-        else if (strcmp(name, "--only") == 0)
-            bench->only = value;
-        else if (strcmp(name, "--options") == 0)
-            bench->options = value;
-        else
-            return false;
-    }
-    return programs == SERVERS_COUNT && bench->rounds >= 1 && bench->rounds <= ROUNDS_MAX &&
-           bench->seconds > 0 && bench->items > 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct bench bench = {
         .rounds = 5, .seconds = 2, .items = 200000, .corpus = "mix", .only = "", .options = ""};
+    const struct options_row rows[] = {
+        {"rounds", "N", .whole = &bench.rounds, .min = 1, .max = ROUNDS_MAX},
+        {"seconds", "N", .number = &bench.seconds, .min = .01, .max = 3600},
+        {"items", "N", .whole = &bench.items, .min = 1, .max = UINT32_MAX},
+        {"corpus", "NAME", .text = &bench.corpus},
+        {"only", "TEXT", .text = &bench.only},
+        {"options", "TEXT", .text = &bench.options},
+    };
 
-    if (!read_arguments(&bench, argc, argv)) {
-        fprintf(stderr, "usage: speed_bench [--rounds N] [--seconds N] [--items N] [--corpus NAME]"
-                        " [--only TEXT] [--options TEXT] OURS MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
+    options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
     run(&bench);
     return EXIT_SUCCESS;
 }
