@@ -216,10 +216,8 @@ static void measure(const struct bench *bench, const char *name)
 
 static void print_head(const struct bench *bench)
 {
-    printf("memcached -m %" PRIu64 " until it evicts, zbcached in the same RSS; contents %s\n",
-           bench->memory_mb,
-           bench->folder != NULL && bench->folder[0] != '\0' ? "of corpus files"
-                                                             : "made from packages");
+    printf("memcached -m %" PRIu64 " until it evicts, zbcached in the same RSS; contents of %s\n",
+           bench->memory_mb, corpus_origin(bench->folder));
     printf("%-11s | %-24s | %-24s | %-16s | %s\n", "", "memcached", "zbcached, first eviction",
            "filled on, twice", "ratio of items");
     printf("%-11s | %9s %7s %6s | %9s %7s %6s | %9s %6s | %6s %6s\n", "corpus", "items", "raw MB",

@@ -104,9 +104,7 @@ static void open_items(struct bench *bench)
     bench->memory_mb =
         (uint64_t)((double)stream_data_bytes(stream) * bench->memory_percent / 100 / 1048576);
     printf("%" PRIu32 " keys of %s (%s), %.0f MB in memcached; memory %.0f %%: %" PRIu64 " MB\n",
-           count, bench->corpus_name,
-           bench->folder != NULL && bench->folder[0] != '\0' ? "corpus files"
-                                                             : "made from packages",
+           count, bench->corpus_name, corpus_origin(bench->folder),
            (double)stream_data_bytes(stream) / 1048576, bench->memory_percent, bench->memory_mb);
     stream_free(stream);
 }

@@ -187,9 +187,7 @@ static void run(struct bench *bench)
     stream_free(stream);
     printf("memcached -m %" PRIu64 ", zbcached -m %" PRIu64 "; values out of %s (%s); %" PRIu64
            " requests a phase\n",
-           bench->memory_mb, bench->resident_mb, bench->corpus_name,
-           bench->folder != NULL && bench->folder[0] != '\0' ? "corpus files"
-                                                             : "made from packages",
+           bench->memory_mb, bench->resident_mb, bench->corpus_name, corpus_origin(bench->folder),
            bench->requests);
     printf("%7s %5s | %-18s | %-17s | %-13s | %6s | %s\n", "values", "", "hits %", "items",
            "RSS MB", "misses", "hits less a fresh one's");

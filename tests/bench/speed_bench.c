@@ -180,9 +180,7 @@ static void run(struct bench *bench)
     }
     printf("%" PRIu64 " items of %s (%s), 50 connections, one worker thread, medians of %" PRIu64
            " rounds of %.1f s\n",
-           bench->items, bench->corpus,
-           folder != NULL && folder[0] != '\0' ? "corpus files" : "made from packages",
-           bench->rounds, bench->seconds);
+           bench->items, bench->corpus, corpus_origin(folder), bench->rounds, bench->seconds);
     print_table(bench);
     for (unsigned which = 0; which < SERVERS_COUNT; which++)
         bench_server_stop(bench->servers[which]);

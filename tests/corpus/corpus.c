@@ -56,14 +56,23 @@ static void shuffle(struct corpus_records *records, uint64_t seed)
     }
 }
 
+static bool has_files(const char *folder)
+{
+    return folder != NULL && folder[0] != '\0';
+}
+
+const char *corpus_origin(const char *folder)
+{
+    return has_files(folder) ? "corpus files" : "files of packages";
+}
+
 static bool load_class(struct corpus *corpus, unsigned number, const char *folder,
                        char error[CORPUS_ERROR_BYTES_MAX])
 {
     struct corpus_records *records = &corpus->streams[number].records;
     const char *name = CORPUS_CLASSES[number].name;
-    bool loaded = folder != NULL && folder[0] != '\0'
-                      ? corpus_load(records, folder, name, error)
-                      : corpus_make(records, number, corpus->seed, error);
+    bool loaded = has_files(folder) ? corpus_load(records, folder, name, error)
+                                    : corpus_make(records, number, corpus->seed, error);
 
     if (!loaded)
         return false;

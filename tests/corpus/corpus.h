@@ -50,6 +50,8 @@ struct corpus_item {
  */
 struct corpus *corpus_new(const char *folder, const char *name, uint64_t seed,
                           char error[CORPUS_ERROR_BYTES_MAX]);
+/** corpus_origin() - where the contents are from with this @folder, in words. */
+const char *corpus_origin(const char *folder);
 void corpus_free(struct corpus *corpus);
 
 /** corpus_draw() - the next item's id. */

@@ -449,8 +449,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     printf("  -m %" PRIu64 ", filled %" PRIu64 " times with %s, seed %" PRIu64 "\n", test.memory_mb,
-           test.times, folder != NULL && folder[0] != '\0' ? "corpus files" : "files of packages",
-           test.seed);
+           test.times, corpus_origin(folder), test.seed);
     test_fill(&test);
     printf("  a large value into a full cache\n");
     test_large_value(&test);
