@@ -1,6 +1,7 @@
 #include "tests/bench/bench_server.h"
 
 #include "clients/client.h"
+#include "tests/bench/bench.h"
 #include "tests/wire/peer.h"
 
 #include <dirent.h>
@@ -16,12 +17,6 @@ struct bench_server {
     long pid;
     uint16_t port;
 };
-
-_Noreturn void bench_fail(const char *what, const char *why)
-{
-    fprintf(stderr, "%s: %s\n", what, why);
-    exit(EXIT_FAILURE);
-}
 
 static void bind_thread(long thread, int core)
 {
@@ -172,18 +167,4 @@ long bench_seat(long pid, int core, int others)
     closedir(threads);
     bind_thread(worker, core);
     return worker;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double *one = a;
-    const double *other = b;
-
-    return (*one > *other) - (*one < *other);
-}
-
-double bench_median(double *values, unsigned count)
-{
-    qsort(values, count, sizeof(*values), compare);
-    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }

@@ -43,9 +43,5 @@ void bench_thread_cpu(long pid, long thread, double *user_s, double *system_s);
 
 /** bench_bind() - the calling thread runs on that core only, or on any. */
 void bench_bind(int core);
-/** bench_fail() - say why and end. */
-_Noreturn void bench_fail(const char *what, const char *why);
-/** bench_median() - of @count values, which are sorted on the way. */
-double bench_median(double *values, unsigned count);
 
 #endif

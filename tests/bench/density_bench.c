@@ -9,6 +9,7 @@
  * often as that brings something.
  */
 #include "clients/client.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/options.h"
 #include "tests/corpus/corpus.h"

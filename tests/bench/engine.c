@@ -1,6 +1,6 @@
 #include "tests/bench/engine.h"
 
-#include "tests/bench/bench_server.h"
+#include "tests/bench/bench.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,6 +10,7 @@
  * value other; nothing is evicted.
  */
 #include "server/cache/cache.h"
+#include "tests/bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,12 +47,6 @@ static double cpu_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void fail(const char *what)
-{
-    fprintf(stderr, "expiry_bench: %s\n", what);
-    exit(1);
-}
-
 static size_t make_entry(struct bench *bench, uint8_t *out, size_t *key_bytes)
 {
     static const char *const WORDS[] = {"user", "name", "true", "null", "id:", "page", "of", "42"};
@@ -79,8 +74,8 @@ static uint32_t store_one(struct bench *bench)
         .mode = CACHE_SET,
         .expiry_s = ttl_s == 0 ? CACHE_NEVER : bench->now_s + ttl_s,
     };
-    if (cache_store(bench->worker, &store, bench->now_s, NULL) != CACHE_OK)
-        fail("the cache is full");
+    bench_require(cache_store(bench->worker, &store, bench->now_s, NULL) == CACHE_OK,
+                  "the cache is full");
     bench->stored++;
     return store.expiry_s;
 }
@@ -111,8 +106,7 @@ static void run_flow(struct bench *bench, unsigned per_second, unsigned seconds)
     double work_s = 0, worst_s = 0;
     uint64_t calls = 0;
     struct cache_figures figures;
-    if (expiries == NULL)
-        fail("no memory");
+    bench_require(expiries != NULL, "no memory");
     for (unsigned second = 0; second < seconds; second++, bench->now_s++) {
         bench->live_items -= expiries[second];
         for (bool more = true; more; calls++) {
@@ -143,8 +137,7 @@ static void run_flow(struct bench *bench, unsigned per_second, unsigned seconds)
 static void parse_ttls(struct bench *bench, char *text)
 {
     for (char *one = strtok(text, ","); one != NULL; one = strtok(NULL, ",")) {
-        if (bench->ttls_count == TTLS_MAX)
-            fail("too many times to live");
+        bench_require(bench->ttls_count != TTLS_MAX, "too many times to live");
         bench->ttls_s[bench->ttls_count++] = (uint32_t)strtoul(one, NULL, 10);
     }
 }
@@ -162,12 +155,10 @@ int main(int argc, char **argv)
         .seed = 42,
         .now_s = 1000,
     };
-    if (argc < 3)
-        fail("usage: expiry_bench store|flow TTL_S[,TTL_S..] [count] [seconds]");
+    bench_require(argc >= 3, "usage: expiry_bench store|flow TTL_S[,TTL_S..] [count] [seconds]");
     parse_ttls(&bench, argv[2]);
     bench.cache = cache_new(&config);
-    if (bench.cache == NULL)
-        fail("no memory");
+    bench_require(bench.cache != NULL, "no memory");
     bench.worker = cache_worker_new(bench.cache);
     bench.keeper = cache_keeper_new(bench.cache);
     unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;

@@ -1,5 +1,6 @@
 #include "tests/bench/floor.h"
 
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 
 #include <event2/event.h>

@@ -10,6 +10,7 @@
  * The engine alone (--engine 1): the same stream at cache.h, with that memory, --maintain steps of
  * upkeep for 1000 requests, of which --rate make a second.
  */
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/engine.h"
 #include "tests/bench/options.h"

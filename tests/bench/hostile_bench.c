@@ -8,6 +8,7 @@
  * work, over that of ours without background work (-o settle_pct=0), where all is LZ4 level 1.
  */
 #include "clients/client.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/options.h"
 

@@ -12,12 +12,12 @@
  */
 #include "server/cache/hash.h"
 #include "server/cache/index.h"
+#include "tests/bench/bench.h"
 #include "zbud/arena.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define FIRST_ITEMS   1000000u
 #define STEP_UP       1.04
@@ -41,21 +41,6 @@ struct bench {
     uint64_t candidates;
     uint64_t finds;
 };
-
-static double now_ns(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-static void require(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "index_bench: %s\n", what);
-        exit(1);
-    }
-}
 
 static uint64_t hash_of(uint64_t number)
 {
@@ -93,11 +78,11 @@ static void note_worst(struct bench *bench)
 static void insert_next(struct bench *bench)
 {
     const size_t pages = index_pages(bench->index);
-    const double start_ns = now_ns();
+    const double start_ns = bench_now_ns();
 
-    require(index_insert(bench->index, hash_of(bench->items), place_of(bench->items)) != NULL,
-            "the arena is too small");
-    const double ns = now_ns() - start_ns;
+    bench_require(index_insert(bench->index, hash_of(bench->items), place_of(bench->items)) != NULL,
+                  "the arena is too small");
+    const double ns = bench_now_ns() - start_ns;
     bench->items++;
     if (index_pages(bench->index) != pages) {
         bench->slow += ns > SLOW_NS;
@@ -116,20 +101,8 @@ static void remove_last(struct bench *bench)
     const uint64_t hash = hash_of(number);
     uint64_t *slot = index_find(bench->index, hash, place_of(number));
 
-    require(slot != NULL, "an item is lost");
+    bench_require(slot != NULL, "an item is lost");
     index_remove(bench->index, hash, slot);
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *samples)
-{
-    qsort(samples, SAMPLES, sizeof(*samples), compare);
-    return samples[SAMPLES / 2];
 }
 
 static double time_inserts(struct bench *bench)
@@ -137,16 +110,16 @@ static double time_inserts(struct bench *bench)
     double samples[SAMPLES];
 
     for (unsigned i = 0; i < SAMPLES; i++) {
-        const double start_ns = now_ns();
+        const double start_ns = bench_now_ns();
         for (unsigned n = 0; n < SAMPLE_OPS; n++) {
             const uint64_t number = bench->items++;
-            require(index_insert(bench->index, hash_of(number), place_of(number)) != NULL,
-                    "the arena is too small");
+            bench_require(index_insert(bench->index, hash_of(number), place_of(number)) != NULL,
+                          "the arena is too small");
         }
-        samples[i] = (now_ns() - start_ns) / SAMPLE_OPS;
+        samples[i] = (bench_now_ns() - start_ns) / SAMPLE_OPS;
         note_worst(bench);
     }
-    return median(samples);
+    return bench_median(samples, SAMPLES);
 }
 
 static double time_finds(struct bench *bench)
@@ -155,16 +128,16 @@ static double time_finds(struct bench *bench)
     uint64_t *slots[INDEX_CANDIDATES_MAX];
 
     for (unsigned i = 0; i < SAMPLES; i++) {
-        const double start_ns = now_ns();
+        const double start_ns = bench_now_ns();
         for (unsigned n = 0; n < SAMPLE_OPS; n++) {
             bench->random = bench->random * 6364136223846793005u + 1442695040888963407u;
             const uint64_t number = (bench->random >> 16) % bench->items;
             bench->candidates += index_candidates(bench->index, hash_of(number), slots);
         }
         bench->finds += SAMPLE_OPS;
-        samples[i] = (now_ns() - start_ns) / SAMPLE_OPS;
+        samples[i] = (bench_now_ns() - start_ns) / SAMPLE_OPS;
     }
-    return median(samples);
+    return bench_median(samples, SAMPLES);
 }
 
 static void print_line(struct bench *bench, double insert_ns)
@@ -173,7 +146,7 @@ static void print_line(struct bench *bench, double insert_ns)
     bench->finds = 0;
     const double find_ns = time_finds(bench);
 
-    require(bench->candidates >= bench->finds, "an item is lost");
+    bench_require(bench->candidates >= bench->finds, "an item is lost");
     printf("%12lu %9.1f %8.3f %8.3f ", (unsigned long)bench->items, index_bytes(bench) / (1u << 20),
            index_bytes(bench) / (double)bench->items, bench->worst_bytes);
     if (insert_ns > 0) {
@@ -230,12 +203,12 @@ int main(int argc, char **argv)
     const double millions = argc > 1 ? strtod(argv[1], NULL) : 100;
     const size_t memory_mb = argc > 2 ? strtoul(argv[2], NULL, 10) : 8192;
 
-    require(millions > 1 && millions <= 2000 && memory_mb > 0 && memory_mb <= 1u << 19,
-            "usage: index_bench [ITEMS_MILLIONS [MEMORY_MIB]]");
+    bench_require(millions > 1 && millions <= 2000 && memory_mb > 0 && memory_mb <= 1u << 19,
+                  "usage: index_bench [ITEMS_MILLIONS [MEMORY_MIB]]");
     bench.arena = zbud_arena_new(memory_mb << 20, memory_mb << 20);
-    require(bench.arena != NULL, "no address space");
+    bench_require(bench.arena != NULL, "no address space");
     bench.index = index_new(bench.arena, memory_mb << 20);
-    require(bench.index != NULL, "no memory");
+    bench_require(bench.index != NULL, "no memory");
     printf("%12s %9s %8s %8s %8s %8s %9s\n", "items", "MiB", "B/item", "worst", "ns ins.",
            "ns find", "others");
     grow(&bench, (uint64_t)(millions * 1e6));

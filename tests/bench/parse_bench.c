@@ -8,12 +8,12 @@
  */
 #include "protocol/parse.h"
 #include "protocol/reply.h"
+#include "tests/bench/bench.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     BUFFER_BYTES = 64 << 10,
@@ -21,13 +21,6 @@ enum {
     PASSES = 40,
     VALUE_BYTES_MAX = 1 << 20
 };
-
-static double now_ns(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 /* As many whole requests as fit; returns their bytes. */
 static size_t fill(uint8_t *buffer, const char *request, size_t bytes)
@@ -68,12 +61,12 @@ static void bench_parse(const char *name, const char *request)
     double best_ns = 1e18;
 
     for (unsigned round = 0; round < ROUNDS; round++) {
-        const double start_ns = now_ns();
+        const double start_ns = bench_now_ns();
         size_t requests = 0;
         for (unsigned pass = 0; pass < PASSES; pass++) {
             requests += parse_all(buffer, count);
         }
-        const double ns = (now_ns() - start_ns) / (double)requests;
+        const double ns = (bench_now_ns() - start_ns) / (double)requests;
         best_ns = ns < best_ns ? ns : best_ns;
     }
     (void)printf("%-28s %8.1f ns a request of %zu bytes\n", name, best_ns, strlen(request));
@@ -90,12 +83,12 @@ static void bench_header(void)
     size_t bytes = 0;
 
     for (unsigned round = 0; round < ROUNDS; round++) {
-        const double start_ns = now_ns();
+        const double start_ns = bench_now_ns();
         for (unsigned i = 0; i < HEADERS; i++) {
             cas++;
             bytes += protocol_value_header(out, "user:1234567", 12, i & 1, 100 + i % 4000, &cas);
         }
-        const double ns = (now_ns() - start_ns) / HEADERS;
+        const double ns = (bench_now_ns() - start_ns) / HEADERS;
         best_ns = ns < best_ns ? ns : best_ns;
     }
     (void)printf("%-28s %8.1f ns, %.1f bytes\n", "value header with cas", best_ns,

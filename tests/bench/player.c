@@ -1,6 +1,7 @@
 #include "tests/bench/player.h"
 
 #include "clients/client.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 
 #include <assert.h>

@@ -9,6 +9,7 @@
  * for another (its voluntary switches: it does nothing else that waits).
  */
 #include "server/cache/cache.h"
+#include "tests/bench/bench.h"
 #include "tests/corpus/corpus.h"
 
 #include <inttypes.h>
@@ -48,12 +49,6 @@ struct thread {
     double cpu_s;
 };
 
-static void fail(const char *why)
-{
-    fprintf(stderr, "scaling_bench: %s\n", why);
-    exit(EXIT_FAILURE);
-}
-
 static uint8_t *place(void *context, const struct cache_item *item)
 {
     struct thread *thread = context;
@@ -69,16 +64,15 @@ static void set(struct thread *thread, const struct corpus_item *item)
                                 .expiry_s = CACHE_NEVER};
     memcpy(thread->entry, item->key, item->key_bytes);
     memcpy(thread->entry + item->key_bytes, item->value, item->value_bytes);
-    if (cache_store(thread->worker, &store, NOW_S, NULL) != CACHE_OK)
-        fail("a store failed");
+    bench_require(cache_store(thread->worker, &store, NOW_S, NULL) == CACHE_OK, "a store failed");
 }
 
 static void get(struct thread *thread, const struct corpus_item *item)
 {
     struct cache_item got;
-    if (cache_get(thread->worker, item->key, item->key_bytes, NULL, NOW_S, place, thread, &got) !=
-        CACHE_OK)
-        fail("an item is not there");
+    bench_require(cache_get(thread->worker, item->key, item->key_bytes, NULL, NOW_S, place, thread,
+                            &got) == CACHE_OK,
+                  "an item is not there");
 }
 
 static void *run(void *context)
@@ -115,8 +109,7 @@ static double measure(struct bench *bench, struct thread *threads, unsigned seco
     atomic_store(&bench->stop, false);
     for (unsigned i = 0; i < bench->threads; i++) {
         threads[i].operations = 0;
-        if (pthread_create(&threads[i].id, NULL, run, &threads[i]) != 0)
-            fail("no thread");
+        bench_require(pthread_create(&threads[i].id, NULL, run, &threads[i]) == 0, "no thread");
     }
     nanosleep(&time, NULL);
     atomic_store(&bench->stop, true);
@@ -152,15 +145,14 @@ static void prepare(struct bench *bench, struct thread *threads, unsigned thread
     bench->cache = cache_new(&config);
     bench->corpus = corpus_new(getenv("ZBCACHED_CORPORA"), "mix", 1, error);
     bench->ids = malloc(bench->items * sizeof(*bench->ids));
-    if (bench->cache == NULL || bench->corpus == NULL || bench->ids == NULL)
-        fail("no memory or no contents");
+    bench_require(bench->cache != NULL && bench->corpus != NULL && bench->ids != NULL,
+                  "no memory or no contents");
     for (unsigned i = 0; i < threads_max; i++) {
         threads[i] = (struct thread){.bench = bench,
                                      .random = i + 1,
                                      .worker = cache_worker_new(bench->cache),
                                      .entry = malloc(ENTRY_BYTES)};
-        if (threads[i].worker == NULL || threads[i].entry == NULL)
-            fail("no memory");
+        bench_require(threads[i].worker != NULL && threads[i].entry != NULL, "no memory");
     }
     struct cache_keeper *keeper = cache_keeper_new(bench->cache);
     for (unsigned i = 0; i < bench->items; i++) {
@@ -181,8 +173,9 @@ int main(int argc, char **argv)
     struct bench bench = {.items = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 300000};
     struct thread threads[THREADS_MAX];
 
-    if (threads_max == 0 || threads_max > THREADS_MAX || bench.items == 0 || seconds == 0)
-        fail("usage: scaling_bench [threads_max, at most 16] [items] [seconds]");
+    bench_require(threads_max != 0 && threads_max <= THREADS_MAX && bench.items != 0 &&
+                      seconds != 0,
+                  "usage: scaling_bench [threads_max, at most 16] [items] [seconds]");
     prepare(&bench, threads, threads_max);
     printf("%-4s %7s | %10s %6s | %7s | %8s\n", "", "threads", "a second", "times", "CPU us",
            "waits/M");

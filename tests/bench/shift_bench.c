@@ -9,6 +9,7 @@
  * that, from the second phase on a *fresh* server of each kind plays along, started empty with the
  * phase: where the old one comes to hit as often as the fresh one, nothing is left of yesterday.
  */
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/options.h"
 #include "tests/bench/player.h"

@@ -7,6 +7,7 @@
  * so that what else happens on the machine meets all; medians of the rounds are shown. Every get
  * hits.
  */
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/floor.h"
 #include "tests/bench/load.h"

@@ -6,6 +6,7 @@
  * Each line is the fastest of 5 rounds on one thread, over an arena of 256 MiB unless told another
  * size. "Cold" means records picked at random over all of it, so that nearly each is a cache miss.
  */
+#include "tests/bench/bench.h"
 #include "zbud/log.h"
 #include "zbud/pool.h"
 
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS  5u
 #define LOOKUPS 1000000u
@@ -41,13 +41,6 @@ struct measure {
     uint64_t operations;
 };
 
-static double now_ns(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 static uint64_t next_random(struct bench *bench)
 {
     bench->random ^= bench->random << 13;
@@ -56,23 +49,15 @@ static uint64_t next_random(struct bench *bench)
     return bench->random;
 }
 
-static void require(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "zbud_bench: %s\n", what);
-        exit(1);
-    }
-}
-
 static void bench_begin(struct bench *bench)
 {
     bench->arena = zbud_arena_new(bench->arena_bytes, bench->arena_bytes);
-    require(bench->arena != NULL, "no address space");
+    bench_require(bench->arena != NULL, "no address space");
     bench->pool = zbud_pool_create(bench->arena);
     bench->random = 88172645463325252u;
     bench->places_max = bench->arena_bytes / 32; /* the smallest record here has 36 bytes */
     bench->places = malloc(bench->places_max * sizeof(*bench->places));
-    require(bench->pool != NULL && bench->places != NULL, "no memory");
+    bench_require(bench->pool != NULL && bench->places != NULL, "no memory");
     bench->places_count = 0;
 }
 
@@ -117,27 +102,27 @@ static void touch_arena(struct bench *bench, size_t bytes)
 
 static struct measure take_and_touch(struct bench *bench)
 {
-    double start_ns = now_ns();
+    double start_ns = bench_now_ns();
     uint32_t page, pages = 0;
 
     while (zbud_arena_take(bench->arena, &page) == ZBUD_OK) {
         memset(zbud_arena_page(bench->arena, page), 1, ZBUD_PAGE_BYTES);
         pages++;
     }
-    return (struct measure){"arena: take a page never used and fill it", now_ns() - start_ns,
+    return (struct measure){"arena: take a page never used and fill it", bench_now_ns() - start_ns,
                             pages};
 }
 
 static struct measure take_and_give(struct bench *bench)
 {
-    double start_ns = now_ns();
+    double start_ns = bench_now_ns();
 
     for (unsigned i = 0; i < LOOKUPS; i++) {
         uint32_t page;
-        require(zbud_arena_take(bench->arena, &page) == ZBUD_OK, "no page");
+        bench_require(zbud_arena_take(bench->arena, &page) == ZBUD_OK, "no page");
         zbud_arena_give(bench->arena, page);
     }
-    return (struct measure){"arena: take and give a kept page", now_ns() - start_ns, LOOKUPS};
+    return (struct measure){"arena: take and give a kept page", bench_now_ns() - start_ns, LOOKUPS};
 }
 
 static struct measure trim_all(struct bench *bench)
@@ -146,18 +131,18 @@ static struct measure trim_all(struct bench *bench)
     double start_ns;
 
     touch_arena(bench, 1);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     pages = zbud_arena_trim(bench->arena, SIZE_MAX);
-    return (struct measure){"arena: give a kept page back to the system", now_ns() - start_ns,
+    return (struct measure){"arena: give a kept page back to the system", bench_now_ns() - start_ns,
                             pages};
 }
 
 static struct measure next_age(struct bench *bench)
 {
-    double start_ns = now_ns();
+    double start_ns = bench_now_ns();
     for (unsigned i = 0; i < LOOKUPS; i++)
         bench->sum += zbud_arena_next_age(bench->arena);
-    return (struct measure){"arena: count a page use", now_ns() - start_ns, LOOKUPS};
+    return (struct measure){"arena: count a page use", bench_now_ns() - start_ns, LOOKUPS};
 }
 
 /* ---- plain buddies -------------------------------------------------------------------------- */
@@ -176,9 +161,9 @@ static struct measure alloc_until_full(struct bench *bench)
     fill_plain(bench);
     while (bench->places_count != 0)
         zbud_free(bench->pool, bench->places[--bench->places_count].handle);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     fill_plain(bench);
-    return (struct measure){"pool: alloc 100-3100 bytes until full", now_ns() - start_ns,
+    return (struct measure){"pool: alloc 100-3100 bytes until full", bench_now_ns() - start_ns,
                             bench->places_count};
 }
 
@@ -190,10 +175,10 @@ static struct measure free_at_random(struct bench *bench)
     fill_plain(bench);
     count = bench->places_count;
     shuffle(bench);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (bench->places_count != 0)
         zbud_free(bench->pool, bench->places[--bench->places_count].handle);
-    return (struct measure){"pool: free, in random order (cold)", now_ns() - start_ns, count};
+    return (struct measure){"pool: free, in random order (cold)", bench_now_ns() - start_ns, count};
 }
 
 static struct measure churn(struct bench *bench)
@@ -201,7 +186,7 @@ static struct measure churn(struct bench *bench)
     double start_ns;
 
     fill_plain(bench);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     for (unsigned i = 0; i < LOOKUPS; i++) {
         struct place *place = &bench->places[next_random(bench) % bench->places_count];
         zbud_free(bench->pool, place->handle);
@@ -212,8 +197,8 @@ static struct measure churn(struct bench *bench)
             zbud_free(bench->pool, place->handle);
         }
     }
-    return (struct measure){"pool: free one, alloc one, at random (cold)", now_ns() - start_ns,
-                            LOOKUPS};
+    return (struct measure){"pool: free one, alloc one, at random (cold)",
+                            bench_now_ns() - start_ns, LOOKUPS};
 }
 
 static void evict_by_freeing(void *owner, struct zbud_handle buddy)
@@ -229,10 +214,11 @@ static struct measure reclaim_all(struct bench *bench)
 
     fill_plain(bench);
     pages = zbud_pool_pages(bench->pool);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (zbud_reclaim(bench->pool, evict_by_freeing, bench) == ZBUD_OK) {
     }
-    return (struct measure){"pool: reclaim a page of two buddies", now_ns() - start_ns, pages};
+    return (struct measure){"pool: reclaim a page of two buddies", bench_now_ns() - start_ns,
+                            pages};
 }
 
 static void visit(void *owner, struct zbud_handle buddy)
@@ -246,10 +232,10 @@ static struct measure walk_all(struct bench *bench)
     double start_ns;
 
     fill_plain(bench);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (!zbud_walk(bench->pool, 32, visit, bench)) {
     }
-    return (struct measure){"pool: walk, a page", now_ns() - start_ns,
+    return (struct measure){"pool: walk, a page", bench_now_ns() - start_ns,
                             zbud_pool_pages(bench->pool)};
 }
 
@@ -275,10 +261,10 @@ static struct measure append_until_full(struct bench *bench, size_t bytes, const
     double start_ns;
 
     touch_arena(bench, ZBUD_PAGE_BYTES);
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (append(bench, bytes)) {
     }
-    return (struct measure){name, now_ns() - start_ns, bench->places_count};
+    return (struct measure){name, bench_now_ns() - start_ns, bench->places_count};
 }
 
 static struct measure append_36(struct bench *bench)
@@ -310,14 +296,14 @@ static struct measure append_when_full(struct bench *bench)
 
     while (append(bench, 120)) {
     }
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     for (unsigned i = 0; i < LOOKUPS; i++) {
         bench->places_count = 0;
         while (!append(bench, 120))
-            require(zbud_reclaim(bench->pool, evict_records, bench) == ZBUD_OK, "no page");
+            bench_require(zbud_reclaim(bench->pool, evict_records, bench) == ZBUD_OK, "no page");
     }
     return (struct measure){"log: append 120 bytes when full, reclaim included",
-                            now_ns() - start_ns, LOOKUPS};
+                            bench_now_ns() - start_ns, LOOKUPS};
 }
 
 static void look_up(struct bench *bench, size_t among)
@@ -336,9 +322,9 @@ static struct measure look_up_hot(struct bench *bench)
     double start_ns;
     while (append(bench, 200)) {
     }
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     look_up(bench, 1000);
-    return (struct measure){"log: find a record and read a byte (hot)", now_ns() - start_ns,
+    return (struct measure){"log: find a record and read a byte (hot)", bench_now_ns() - start_ns,
                             LOOKUPS};
 }
 
@@ -347,9 +333,9 @@ static struct measure look_up_cold(struct bench *bench)
     double start_ns;
     while (append(bench, 200)) {
     }
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     look_up(bench, bench->places_count);
-    return (struct measure){"log: the same, cold", now_ns() - start_ns, LOOKUPS};
+    return (struct measure){"log: the same, cold", bench_now_ns() - start_ns, LOOKUPS};
 }
 
 /* Every region has had a page given back, so none may be huge any more. */
@@ -360,9 +346,10 @@ static struct measure look_up_cold_small_pages(struct bench *bench)
     (void)zbud_arena_trim(bench->arena, SIZE_MAX);
     while (append(bench, 200)) {
     }
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     look_up(bench, bench->places_count);
-    return (struct measure){"log: the same, cold, no huge pages", now_ns() - start_ns, LOOKUPS};
+    return (struct measure){"log: the same, cold, no huge pages", bench_now_ns() - start_ns,
+                            LOOKUPS};
 }
 
 static struct measure kill_at_random(struct bench *bench)
@@ -374,12 +361,12 @@ static struct measure kill_at_random(struct bench *bench)
     }
     shuffle(bench);
     count = bench->places_count;
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (bench->places_count != 0) {
         struct place place = bench->places[--bench->places_count];
         (void)zbud_log_kill(bench->pool, place.handle, place.number);
     }
-    return (struct measure){"log: kill, in random order (cold)", now_ns() - start_ns, count};
+    return (struct measure){"log: kill, in random order (cold)", bench_now_ns() - start_ns, count};
 }
 
 static void squeeze_one(void *owner, struct zbud_handle log)
@@ -401,11 +388,11 @@ static struct measure squeeze_half(struct bench *bench)
         else
             bench->places[kept++] = bench->places[i];
     }
-    start_ns = now_ns();
+    start_ns = bench_now_ns();
     while (!zbud_walk(bench->pool, 32, squeeze_one, bench)) {
     }
     return (struct measure){"log: squeeze a page of 20 records, every other dead",
-                            now_ns() - start_ns, zbud_pool_pages(bench->pool)};
+                            bench_now_ns() - start_ns, zbud_pool_pages(bench->pool)};
 }
 
 int main(int argc, char **argv)
@@ -420,7 +407,7 @@ int main(int argc, char **argv)
     size_t mebibytes = argc > 1 ? strtoul(argv[1], NULL, 10) : 256;
     struct bench bench = {0};
 
-    require(mebibytes >= 4 && mebibytes <= (size_t)1 << 20, "MEBIBYTES is 4 to 1048576");
+    bench_require(mebibytes >= 4 && mebibytes <= (size_t)1 << 20, "MEBIBYTES is 4 to 1048576");
     bench.arena_bytes = mebibytes << 20;
     printf("%-52s %12s %10s\n", "", "each", "operations");
     for (size_t i = 0; i < sizeof(rounds) / sizeof(rounds[0]); i++) {
