@@ -190,6 +190,18 @@ static bool noise_is_there(struct client *client, const char *key, size_t bytes,
     return true;
 }
 
+/* Values go in and out while all that is under way, and the memory is kept to. */
+static void others_are_served(struct stage *stage)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "work%u", i);
+        assert_int_equal(set_noise(stage->client, key, 500, i), CLIENT_OK);
+        assert_true(noise_is_there(stage->client, key, 500, i));
+    }
+    memory_was_kept(stage);
+}
+
 /* --- a million commands in one stream --- */
 
 /* Command @number and all that answers it. Groups of eight about one key, so that each answer is
@@ -331,13 +343,7 @@ static void slow_readers(void **state)
             assert_int_equal(client_queue(other(stage, i), "get large\r\n", 11), CLIENT_OK);
         assert_int_equal(client_flush(other(stage, i)), CLIENT_OK);
     }
-    for (unsigned i = 0; i < 2000; i++) {
-        char key[32];
-        (void)snprintf(key, sizeof(key), "work%u", i);
-        assert_int_equal(set_noise(stage->client, key, 500, i), CLIENT_OK);
-        assert_true(noise_is_there(stage->client, key, 500, i));
-    }
-    memory_was_kept(stage);
+    others_are_served(stage);
 
     /* Some read on and get every byte, the others leave. */
     check_large_values(other(stage, 0), SLOW_GETS);
@@ -384,13 +390,7 @@ static void slow_senders(void **state)
         assert_int_equal(client_queue(other(stage, i), value, HALF_BYTES), CLIENT_OK);
         assert_int_equal(client_flush(other(stage, i)), CLIENT_OK);
     }
-    for (unsigned i = 0; i < 2000; i++) {
-        char key[32];
-        (void)snprintf(key, sizeof(key), "work%u", i);
-        assert_int_equal(set_noise(stage->client, key, 500, i), CLIENT_OK);
-        assert_true(noise_is_there(stage->client, key, 500, i));
-    }
-    memory_was_kept(stage);
+    others_are_served(stage);
 
     /* Every other one goes on; it is stored, or there was no memory and it says so. */
     unsigned stored = 0;
