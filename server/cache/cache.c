@@ -22,7 +22,7 @@
 #define SPARE_PAGES       8u
 /* Without eviction, what items may not use: connections must still find room. */
 #define NO_EVICT_PART     16u
-#define NO_EVICT_BYTES    (8u << 20)
+#define NO_EVICT_PAGES    ((8u << 20) / ZBUD_PAGE_BYTES)
 /* A store that finds no page though room was made has lost it to other threads: so often is it
  * tried again. */
 #define STORE_TRIES       64u
@@ -156,12 +156,10 @@ bool cache_reclaim_oldest(struct cache *cache, uint32_t now_s)
 
 static size_t pages_reserved(const struct cache *cache)
 {
-    struct zbud_arena_figures figures;
     if (cache->config.evict)
         return SPARE_PAGES;
-    zbud_arena_figures(cache->arena, &figures);
-    size_t bytes = figures.limit_bytes / NO_EVICT_PART;
-    return (bytes < NO_EVICT_BYTES ? bytes : NO_EVICT_BYTES) / ZBUD_PAGE_BYTES;
+    size_t pages = zbud_arena_limit_pages(cache->arena) / NO_EVICT_PART;
+    return pages < NO_EVICT_PAGES ? pages : NO_EVICT_PAGES;
 }
 
 bool cache_make_room(struct cache *cache, size_t pages, uint32_t now_s)
@@ -585,14 +583,17 @@ unsigned cache_dictionaries(struct cache *cache,
                             struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX])
 {
     struct shard_dictionary sums[DICTIONARIES_MAX] = {{0}};
+    struct current_reader reader;
     unsigned count = 0;
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_dictionaries(cache->shards[i], sums);
+    current_join(&cache->current, &reader);
+    const struct classes *classes = current_hold(&cache->current, &reader);
     for (unsigned number = 0; number < DICTIONARIES_MAX; number++) {
         struct cache_dictionary *dictionary = &dictionaries[count];
         *dictionary = (struct cache_dictionary){
             .number = number,
-            .current = current_has(&cache->current, number),
+            .current = classes_name(classes, number),
             .items = sums[number].items,
             .raw_bytes = sums[number].raw_bytes,
             .stored_bytes = sums[number].stored_bytes,
@@ -601,6 +602,8 @@ unsigned cache_dictionaries(struct cache *cache,
                                            &dictionary->trained_s);
         count += alive || number == 0;
     }
+    current_release(&reader);
+    current_leave(&cache->current, &reader);
     return count;
 }
 

@@ -57,16 +57,6 @@ void current_release(struct current_reader *reader)
     atomic_store_explicit(&reader->held, NULL, memory_order_release);
 }
 
-bool current_has(struct current *current, unsigned number)
-{
-    struct current_reader reader;
-    current_join(current, &reader);
-    bool has = classes_name(current_hold(current, &reader), number);
-    current_release(&reader);
-    current_leave(current, &reader);
-    return has;
-}
-
 const struct classes *current_classes(const struct current *current)
 {
     return atomic_load_explicit(&current->classes, memory_order_relaxed);

@@ -43,9 +43,6 @@ void current_leave(struct current *current, struct current_reader *reader);
 const struct classes *current_hold(struct current *current, struct current_reader *reader);
 void current_release(struct current_reader *reader);
 
-/** current_has() - whether the classes of the moment have the dictionary; any thread. */
-bool current_has(struct current *current, unsigned number);
-
 /** current_classes() - for the publisher, who needs no hold. */
 const struct classes *current_classes(const struct current *current);
 /** current_settled() - whether the former classes are freed, and new ones may be published. */

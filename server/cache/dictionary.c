@@ -31,6 +31,9 @@ struct dictionaries {
     struct zbud_lock lock; /* changes of the table, and descriptions */
     struct codec_dictionary *_Atomic table[DICTIONARIES_MAX];
     _Atomic unsigned uses[DICTIONARIES_MAX];
+    _Atomic unsigned count;
+    /* Since the last tidying some dictionary was added or lost its last use. */
+    _Atomic bool untidy;
     struct description descriptions[DICTIONARIES_MAX];
 };
 
@@ -75,7 +78,8 @@ void dictionaries_release(struct dictionaries *dictionaries, unsigned number)
         return;
     unsigned uses = atomic_fetch_sub_explicit(&dictionaries->uses[number], 1, memory_order_release);
     assert(uses > 0);
-    (void)uses;
+    if (uses == 1)
+        atomic_store_explicit(&dictionaries->untidy, true, memory_order_release);
 }
 
 unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned number)
@@ -97,6 +101,8 @@ unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictio
         *description = (struct description){.added_s = added_s};
         strncpy(description->label, label, sizeof(description->label) - 1);
         atomic_store_explicit(&dictionaries->table[number], dictionary, memory_order_release);
+        atomic_fetch_add_explicit(&dictionaries->count, 1, memory_order_relaxed);
+        atomic_store_explicit(&dictionaries->untidy, true, memory_order_release);
     }
     lock_give(&dictionaries->lock);
     return number;
@@ -105,7 +111,11 @@ unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictio
 unsigned dictionaries_tidy(struct dictionaries *dictionaries)
 {
     unsigned freed = 0;
+    if (!atomic_load_explicit(&dictionaries->untidy, memory_order_relaxed))
+        return 0;
     lock_take(&dictionaries->lock);
+    /* Before looking: what loses its last use meanwhile is seen now, or says so again. */
+    (void)atomic_exchange(&dictionaries->untidy, false);
     for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
         struct codec_dictionary *dictionary = atomic_load(&dictionaries->table[number]);
         /* Uses are only made from other uses: without any there will be none. */
@@ -115,16 +125,14 @@ unsigned dictionaries_tidy(struct dictionaries *dictionaries)
         codec_dictionary_free(dictionary);
         freed++;
     }
+    atomic_fetch_sub_explicit(&dictionaries->count, freed, memory_order_relaxed);
     lock_give(&dictionaries->lock);
     return freed;
 }
 
 unsigned dictionaries_count(const struct dictionaries *dictionaries)
 {
-    unsigned count = 0;
-    for (unsigned number = 1; number < DICTIONARIES_MAX; number++)
-        count += atomic_load(&dictionaries->table[number]) != NULL;
-    return count;
+    return atomic_load_explicit(&dictionaries->count, memory_order_relaxed);
 }
 
 bool dictionaries_describe(struct dictionaries *dictionaries, unsigned number, char *label,

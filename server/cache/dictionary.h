@@ -53,7 +53,7 @@ unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned num
  */
 unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictionary *dictionary,
                           const char *label, uint32_t added_s);
-/** dictionaries_tidy() - free what has no uses; how many were. */
+/** dictionaries_tidy() - free what has no uses; how many were. A load where nothing has changed. */
 unsigned dictionaries_tidy(struct dictionaries *dictionaries);
 /** dictionaries_count() - alive ones. */
 unsigned dictionaries_count(const struct dictionaries *dictionaries);

@@ -67,6 +67,7 @@ struct cache_keeper {
     uint64_t learned_raw_bytes; /* what was live then */
     size_t charged_bytes;       /* for classes and dictionaries */
     uint32_t leaving_s;         /* since when gathered.leaving is told to go, or told again */
+    unsigned leaving_count;     /* of dictionaries, then */
     struct gain gains[DICTIONARIES_MAX];
     struct gathered gathered;
 };
@@ -213,9 +214,7 @@ static size_t least(size_t one, size_t other)
 
 static size_t limit_bytes(const struct cache *cache)
 {
-    struct zbud_arena_figures figures;
-    zbud_arena_figures(cache->arena, &figures);
-    return figures.limit_bytes;
+    return zbud_arena_limit_pages(cache->arena) * ZBUD_PAGE_BYTES;
 }
 
 static bool sees_noise(const struct cache_keeper *keeper)
@@ -275,33 +274,41 @@ static unsigned classes_max_for(size_t limit)
     return (unsigned)least(limit / DICTIONARIES_PART / codec_dictionary_bytes(), CLASSES_MAX);
 }
 
+/* Of those that the current classes do not name; 0 for none. */
+static unsigned oldest_former(const struct cache_keeper *keeper)
+{
+    unsigned oldest = 0;
+    uint32_t oldest_s = UINT32_MAX;
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        char label[DICTIONARY_LABEL_BYTES];
+        uint32_t added_s;
+        if (dictionaries_describe(keeper->prepare.cache->dictionaries, number, label, &added_s) &&
+            !classes_name(keeper->gathered.classes, number) && added_s < oldest_s) {
+            oldest = number;
+            oldest_s = added_s;
+        }
+    }
+    return oldest;
+}
+
 /* Former dictionaries may stay for as long as anything was compressed with them, until they are as
  * many as the current ones may be: then the oldest is to go. */
 static void choose_leaving(struct cache_keeper *keeper)
 {
     struct cache *cache = keeper->prepare.cache;
     struct gathered *gathered = &keeper->gathered;
-    unsigned oldest = 0;
-    uint32_t oldest_s = UINT32_MAX;
-    if (dictionaries_count(cache->dictionaries) <=
-        classes_count(gathered->classes) + classes_max_for(limit_bytes(cache))) {
+    unsigned count = dictionaries_count(cache->dictionaries);
+    if (count <= classes_count(gathered->classes) + classes_max_for(limit_bytes(cache))) {
         gathered->leaving = 0;
         return;
     }
-    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
-        char label[DICTIONARY_LABEL_BYTES];
-        uint32_t added_s;
-        if (dictionaries_describe(cache->dictionaries, number, label, &added_s) &&
-            !classes_name(gathered->classes, number) && added_s < oldest_s) {
-            oldest = number;
-            oldest_s = added_s;
-        }
-    }
-    if (oldest != gathered->leaving || keeper->prepare.now_s - keeper->leaving_s >= LEAVE_AGAIN_S) {
-        gathered->leaving = oldest;
-        gathered->generation++;
-        keeper->leaving_s = keeper->prepare.now_s;
-    }
+    if (gathered->leaving != 0 && count == keeper->leaving_count &&
+        keeper->prepare.now_s - keeper->leaving_s < LEAVE_AGAIN_S)
+        return;
+    gathered->leaving = oldest_former(keeper);
+    gathered->generation++;
+    keeper->leaving_count = count;
+    keeper->leaving_s = keeper->prepare.now_s;
 }
 
 /* What classes and dictionaries take now; dictionaries without use are freed first. */
@@ -314,6 +321,7 @@ static void tidy(struct cache_keeper *keeper)
         /* A freed number will be another dictionary's. */
         memset(keeper->gains, 0, sizeof(keeper->gains));
         memset(keeper->gathered.gainless, 0, sizeof(keeper->gathered.gainless));
+        keeper->gathered.leaving = 0;
     }
     unsigned classes = current_classes(&cache->current) != NULL;
     classes += !current_settled(&cache->current);

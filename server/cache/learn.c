@@ -29,6 +29,7 @@ struct feature_bytes {
 
 struct group {
     uint32_t feature;
+    uint16_t found; /* before they were sorted, its place among them */
     unsigned count;
     size_t bytes;
     unsigned tests[TESTS_MAX];
@@ -217,19 +218,33 @@ static int by_bytes(const void *one, const void *other)
 }
 
 /* Largest groups first: they lead, and smaller ones follow where they can. */
+static void sort_groups(struct learning *learning)
+{
+    uint16_t sorted[GROUPS_MAX];
+    for (unsigned i = 0; i < learning->groups_count; i++)
+        learning->groups[i].found = (uint16_t)i;
+    qsort(learning->groups, learning->groups_count, sizeof(learning->groups[0]), by_bytes);
+    for (unsigned i = 0; i < learning->groups_count; i++)
+        sorted[learning->groups[i].found] = (uint16_t)i;
+    for (unsigned i = 0; i < learning->samples->count; i++) {
+        if (learning->group_of[i] != NO_GROUP)
+            learning->group_of[i] = sorted[learning->group_of[i]];
+    }
+}
+
 static void make_groups(struct learning *learning)
 {
     const struct samples *samples = learning->samples;
     count_features(learning);
     for (unsigned i = 0; i < samples->count; i++) {
-        uint16_t group = group_with(learning, group_feature(learning, i));
-        if (group != NO_GROUP)
-            learning->groups[group].bytes += samples->bytes[i];
-    }
-    qsort(learning->groups, learning->groups_count, sizeof(learning->groups[0]), by_bytes);
-    for (unsigned i = 0; i < samples->count; i++) {
         uint16_t number = group_with(learning, group_feature(learning, i));
         learning->group_of[i] = number;
+        if (number != NO_GROUP)
+            learning->groups[number].bytes += samples->bytes[i];
+    }
+    sort_groups(learning);
+    for (unsigned i = 0; i < samples->count; i++) {
+        uint16_t number = learning->group_of[i];
         if (number == NO_GROUP || judges(i))
             continue;
         struct group *group = &learning->groups[number];

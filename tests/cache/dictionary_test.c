@@ -346,7 +346,8 @@ static void test_current_classes(void **state)
                          number);
         current_publish(&current, classes_new(dictionaries, &number, 1, NULL, 0));
         const struct classes *held = current_hold(&current, &one);
-        assert_true(classes_name(held, number) && current_has(&current, number));
+        assert_true(classes_name(held, number) && held == current_hold(&current, &other));
+        current_release(&other);
         current_tidy(&current);
         assert_int_equal(current_settled(&current), true);
         current_release(&one);
