@@ -66,6 +66,9 @@
 #define LIMITS_MAINTAIN_PCT            10u
 #define LIMITS_MAINTAIN_PAUSE_US_MAX   200000u
 #define LIMITS_MAINTAIN_ROUND_PAUSE_US 100000u
+/* Between two looks for what stores left uncompressed: while there is some, and at most. */
+#define LIMITS_COMPRESS_PAUSE_US       2000u
+#define LIMITS_COMPRESS_PAUSE_US_MAX   100000u
 #define LIMITS_MAINTAIN_NICE           10
 /* While there is more than a lowered limit allows: most of a core. Tiny items take .9 us each to
  * evict, 20 s for 750 MiB of them. */

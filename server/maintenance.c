@@ -22,6 +22,7 @@ struct maintenance {
     struct log *log;
     struct cache_keeper *keeper;
     unsigned share_pct;
+    uint64_t look_us; /* between two looks for what is to be compressed */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -69,6 +70,36 @@ static uint64_t work(struct maintenance *maintenance)
     return pause_us < LIMITS_MAINTAIN_PAUSE_US_MAX ? pause_us : LIMITS_MAINTAIN_PAUSE_US_MAX;
 }
 
+/* A pause of the other work, in which what stores leave uncompressed is compressed: looked for
+ * often while there is some, more and more seldom while there is none. False as pause_for(). */
+static bool compress_for(struct maintenance *maintenance, uint64_t pause_us)
+{
+    const uint64_t until_us = clock_elapsed_us(maintenance->clock) + pause_us;
+    uint64_t wait_us = maintenance->look_us;
+    bool go_on = true;
+
+    for (uint64_t now_us = until_us - pause_us; go_on && now_us < until_us;
+         now_us = clock_elapsed_us(maintenance->clock)) {
+        switch (cache_compress(maintenance->keeper, clock_now_s(maintenance->clock))) {
+        case CACHE_COMPRESS_MORE:
+            wait_us = 0;
+            break;
+        case CACHE_COMPRESS_ALL:
+            wait_us = LIMITS_COMPRESS_PAUSE_US;
+            break;
+        case CACHE_COMPRESS_NONE:
+            wait_us = wait_us > 0 ? 2 * wait_us : LIMITS_COMPRESS_PAUSE_US;
+            break;
+        }
+        if (wait_us > LIMITS_COMPRESS_PAUSE_US_MAX) {
+            wait_us = LIMITS_COMPRESS_PAUSE_US_MAX;
+        }
+        go_on = pause_for(maintenance, wait_us < until_us - now_us ? wait_us : until_us - now_us);
+    }
+    maintenance->look_us = wait_us;
+    return go_on;
+}
+
 /* Requests go first. A system that knows no priorities of threads does without. */
 static void be_nice(void)
 {
@@ -90,7 +121,7 @@ static void *run(void *context)
             log_tick(maintenance->log);
             measured_s = now_s;
         }
-    } while (pause_for(maintenance, pause_us));
+    } while (compress_for(maintenance, pause_us));
     return NULL;
 }
 

@@ -145,6 +145,7 @@ static bool make_cache(struct server *server)
         .shards = choose_shards(config),
         .evict = config->evict,
         .compress = config->compress,
+        .defer = config->settle_pct > 0,
         .settle = config->settle_pct > 0,
         .now_s = clock_now_s(server->clock),
     };

@@ -537,6 +537,7 @@ static const struct row zbud_rows[] = {
     FIGURE("records_expired", expired),
     FIGURE("records_flushed", flushed),
     FIGURE("records_settled", settled),
+    FIGURE("records_deferred", deferred),
     FIGURE("dictionaries", dictionaries),
     FIGURE("classes_learned", classes_learned),
     FIGURE("dictionary_bytes", dictionary_bytes),

@@ -34,6 +34,7 @@ struct cache_worker {
     struct cache *cache;
     struct codec *codec;
     struct current_reader reader;
+    unsigned expected; /* keys that were said to come, and have not yet */
     /* An entry that is read, changed and stored again; grown for large ones and charged. */
     uint8_t *edit;
     size_t edit_bytes;
@@ -193,6 +194,13 @@ void cache_uncharge(struct cache *cache, size_t bytes)
     zbud_arena_uncharge(cache->arena, bytes);
 }
 
+static bool was_expected(struct cache_worker *worker)
+{
+    bool expected = worker->expected > 0;
+    worker->expected -= expected;
+    return expected;
+}
+
 enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t key_bytes,
                             const uint32_t *touch_expiry_s, uint32_t now_s, cache_place_fn *place,
                             void *context, struct cache_item *item)
@@ -202,6 +210,7 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     struct shard *shard = shard_of(cache, hash);
     enum cache_status status;
     unsigned tries = 0;
+    (void)was_expected(worker);
     do {
         if (touch_expiry_s != NULL)
             (void)cache_make_room(cache, 2, now_s); /* without room the shard says so itself */
@@ -214,6 +223,7 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
 void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count)
 {
     const struct cache *cache = worker->cache;
+    worker->expected = count;
     uint64_t hashes[CACHE_EXPECT_MAX], together[CACHE_EXPECT_MAX];
     uint64_t shards = 0;
     static_assert(CACHE_SHARDS_MAX <= 64, "a bit for each");
@@ -262,6 +272,15 @@ static enum codec_level level_for(const struct cache_store *store, uint32_t now_
     return dies_young ? CODEC_RAW : CODEC_FAST;
 }
 
+/* One of many stores in a row finds the tables of the codec where the last one left them: then it
+ * takes less time here than bringing what was written to another core. */
+static bool can_wait(const struct cache_worker *worker, const struct shard *shard,
+                     const struct cache_store *store)
+{
+    return worker->cache->config.defer && prepare_can_wait(store->key_bytes + store->value_bytes) &&
+           shard_fresh_room(shard);
+}
+
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
                                      const struct cache_store *store, enum codec_level level,
                                      bool keep_extras, uint32_t now_s, uint64_t *cas)
@@ -284,7 +303,11 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     enum cache_status status = CACHE_NO_MEMORY;
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
-    if (prepare_put(&worker->prepare, level, store->entry, &put)) {
+    bool waits = !was_expected(worker) && level == CODEC_FAST &&
+                 can_wait(worker, shard_of(cache, hash), store);
+    if (waits)
+        prepare_fresh(store->entry, &put);
+    if (waits || prepare_put(&worker->prepare, level, store->entry, &put)) {
         status = put_with_room(cache, hash, &put, now_s, cas);
         if (status != CACHE_OK)
             prepare_drop(&worker->prepare, &put);

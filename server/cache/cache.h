@@ -52,6 +52,7 @@ struct cache_config {
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
     bool compress;
+    bool defer;    /* leave the first compression of small items to cache_compress() */
     bool settle;   /* compress again in the background what is some seconds old */
     uint64_t seed; /* of the hash; from the system's randomness */
     uint32_t now_s;
@@ -107,7 +108,8 @@ struct cache_key {
  * of them at once instead of for one after the other.
  * @count: at most CACHE_EXPECT_MAX.
  *
- * Changes nothing; none of them need be there, or be asked for.
+ * Changes nothing that is stored; none of them need be there, or be asked for. The next @count
+ * stores and gets are taken for these (cache_compress()).
  */
 void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count);
 
@@ -191,6 +193,22 @@ bool cache_is_over(const struct cache *cache);
  * where it returns false (a whole round found nothing more to do).
  */
 bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s);
+/**
+ * cache_compress() - one bounded step of compressing what single stores have left uncompressed,
+ * where config->defer is set.
+ *
+ * It is work that stores were spared, done in batches, where it takes less time; so it is apart
+ * from cache_maintain(), whose share of the machine is bounded. What waits is bounded too, to 1/64
+ * of the limit: beyond, stores compress by themselves. So it may be called late, or never.
+ *
+ * Returns whether nothing waited, all that did is compressed, or there may be more.
+ */
+enum cache_compress {
+    CACHE_COMPRESS_NONE,
+    CACHE_COMPRESS_ALL,
+    CACHE_COMPRESS_MORE
+};
+enum cache_compress cache_compress(struct cache_keeper *keeper, uint32_t now_s);
 
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
@@ -203,7 +221,8 @@ struct cache_figures {
     uint64_t index_bytes, index_slots;
     uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,
         flushed;
-    uint64_t settled; /* items compressed again in the background */
+    uint64_t settled;  /* items compressed again in the background */
+    uint64_t deferred; /* items stored uncompressed, for the background to compress */
     uint64_t dictionaries, classes_learned, dictionary_bytes;
     uint64_t squeezed, pages_merged;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;

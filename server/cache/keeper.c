@@ -3,6 +3,7 @@
 #include "server/cache/prepare.h"
 #include "server/cache/shard_kind.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,9 @@
 /* Open logs of one kind more, young and settled. */
 #define CLASS_PAGES            2u
 
+/* A step of compressing: 32 logs of 8 items, 2 us each. */
+#define COMPRESS_LOGS          32u
+#define COMPRESS_PAGES         4u /* that the records of a log may need, if of many classes */
 /* A dictionary that is told to go is told again after so long: something had to be left. */
 #define LEAVE_AGAIN_S          60u
 /* Settling is not worth it below. */
@@ -57,6 +61,7 @@ struct cache_keeper {
     unsigned shard; /* where maintenance goes on */
     unsigned limit_shard;
     unsigned expire_shard;
+    unsigned compress_shard;
     unsigned expired_shards; /* in a row, up to the last, with nothing left that has expired */
     uint64_t random;
     uint32_t looked_s;
@@ -69,6 +74,8 @@ struct cache_keeper {
     uint32_t leaving_s;         /* since when gathered.leaving is told to go, or told again */
     unsigned leaving_count;     /* of dictionaries, then */
     struct gain gains[DICTIONARIES_MAX];
+    struct shard_put puts[GATHERED_ITEMS_MAX];
+    uint8_t blocks[ZBUD_PAGE_BYTES];
     struct gathered gathered;
 };
 
@@ -168,15 +175,21 @@ static void count_gain(struct cache_keeper *keeper, const struct gathered_item *
     }
 }
 
+/* A full cache gives a few pages once; what is compressed gives back more than it takes. */
+static bool has_room(const struct cache_keeper *keeper, size_t pages)
+{
+    struct cache *cache = keeper->prepare.cache;
+    return cache_make_room(cache, pages, keeper->prepare.now_s) ||
+           zbud_arena_available(cache->arena) >= pages;
+}
+
 static void settle_item(struct cache_keeper *keeper, struct shard *shard,
                         const struct gathered_item *item)
 {
-    struct cache *cache = keeper->prepare.cache;
     const uint8_t *entry = keeper->gathered.bytes + item->entry_at;
     struct shard_put put = {
         .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
-    /* A full cache gives a few pages once; what settles gives back more than it takes. */
-    if (!cache_make_room(cache, 2, keeper->prepare.now_s) && zbud_arena_available(cache->arena) < 2)
+    if (!has_room(keeper, 2))
         return;
     if (!item->copied) {
         unsigned number = classes_number(keeper->gathered.classes, 0);
@@ -197,6 +210,54 @@ static void settle(struct cache_keeper *keeper, struct shard *shard)
 {
     for (unsigned i = 0; i < keeper->gathered.count; i++)
         settle_item(keeper, shard, &keeper->gathered.items[i]);
+}
+
+/* ---- compressing what was left ---- */
+
+/* The items of one log, their blocks side by side: together they are no longer than raw. */
+static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
+{
+    struct gathered *gathered = &keeper->gathered;
+    size_t blocks_bytes = 0;
+    if (gathered->count == 0 || !has_room(keeper, COMPRESS_PAGES))
+        return;
+    for (unsigned i = 0; i < gathered->count; i++) {
+        const struct gathered_item *item = &gathered->items[i];
+        const uint8_t *entry = gathered->bytes + item->entry_at;
+        struct shard_put *put = &keeper->puts[i];
+        *put = (struct shard_put){
+            .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
+        bool small = prepare_put(&keeper->prepare, CODEC_FAST, entry, put);
+        assert(small && !(put->tag & RECORD_TAG_LARGE));
+        assert(put->payload_bytes <= sizeof(keeper->blocks) - blocks_bytes);
+        memcpy(keeper->blocks + blocks_bytes, put->payload, put->payload_bytes);
+        put->payload = keeper->blocks + blocks_bytes;
+        blocks_bytes += put->payload_bytes;
+    }
+    shard_fresh_put(shard, gathered, keeper->puts);
+}
+
+enum cache_compress cache_compress(struct cache_keeper *keeper, uint32_t now_s)
+{
+    struct cache *cache = keeper->prepare.cache;
+    struct gathered *gathered = &keeper->gathered;
+    unsigned logs = 0, empty = 0; /* shards, one after the other */
+    keeper->prepare.now_s = now_s;
+    keeper->prepare.classes = current_classes(&cache->current);
+    while (logs < COMPRESS_LOGS && empty < cache->config.shards) {
+        struct shard *shard = cache->shards[keeper->compress_shard];
+        keeper->compress_shard = (keeper->compress_shard + 1) % cache->config.shards;
+        if (!shard_fresh_gather(shard, gathered)) {
+            empty++;
+            continue;
+        }
+        empty = 0;
+        logs++;
+        compress_gathered(keeper, shard);
+    }
+    if (logs == 0)
+        return CACHE_COMPRESS_NONE;
+    return logs < COMPRESS_LOGS ? CACHE_COMPRESS_ALL : CACHE_COMPRESS_MORE;
 }
 
 /* ---- learning ---- */

@@ -1,6 +1,10 @@
 #include "server/cache/prepare.h"
 
 #include "server/cache/record.h"
+#include "server/cache/shard_kind.h"
+
+/* Longer entries fill logs badly; and it is the short ones that compress cheaper in a batch. */
+#define FRESH_BYTES_MAX 1024u
 
 /* Pages for a large entry come by eviction. */
 static bool room_for_page(void *owner)
@@ -36,6 +40,27 @@ static bool prepare_large(struct prepare *prepare, bool compress, const uint8_t 
     return true;
 }
 
+static void put_record(const uint8_t *payload, size_t payload_bytes, unsigned tag,
+                       struct shard_put *put)
+{
+    put->tag = tag;
+    put->payload = payload;
+    put->payload_bytes = payload_bytes;
+    put->first_page = ZBUD_PAGE_NONE;
+    put->stream_bytes = 0;
+}
+
+bool prepare_can_wait(size_t entry_bytes)
+{
+    return entry_bytes >= CODEC_BLOCK_BYTES_MIN && entry_bytes <= FRESH_BYTES_MAX;
+}
+
+void prepare_fresh(const uint8_t *entry, struct shard_put *put)
+{
+    put->kind = KIND_FRESH;
+    put_record(entry, put->key_bytes + put->value_bytes, 0, put);
+}
+
 bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
                  struct shard_put *put)
 {
@@ -52,11 +77,10 @@ bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t 
     size_t payload_bytes = block_bytes > 0 ? block_bytes : entry_bytes;
     if (payload_bytes > RECORD_PAYLOAD_BYTES_MAX)
         return prepare_large(prepare, compress, entry, block, block_bytes, put);
-    put->tag = block_bytes > 0 ? RECORD_TAG_COMPRESSED : 0;
-    put->payload = block_bytes > 0 ? block : entry;
-    put->payload_bytes = payload_bytes;
-    put->first_page = ZBUD_PAGE_NONE;
-    put->stream_bytes = 0;
+    if (block_bytes > 0)
+        put_record(block, block_bytes, RECORD_TAG_COMPRESSED, put);
+    else
+        put_record(entry, entry_bytes, 0, put);
     return true;
 }
 

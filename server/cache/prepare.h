@@ -28,6 +28,10 @@ struct prepare {
  */
 bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
                  struct shard_put *put) __attribute__((warn_unused_result));
+/** prepare_can_wait() - whether an entry may be stored uncompressed, to be compressed later. */
+bool prepare_can_wait(size_t entry_bytes);
+/** prepare_fresh() - make a record of such an entry as it is. */
+void prepare_fresh(const uint8_t *entry, struct shard_put *put);
 /** prepare_drop() - give back the pages of a put that no shard took. */
 void prepare_drop(struct prepare *prepare, const struct shard_put *put);
 

@@ -179,6 +179,8 @@ static uint64_t begin_log(struct shard *shard, struct zbud_handle log, unsigned 
     word = (uint64_t)kind << KIND_SHIFT | sequence;
     zbud_log_set_word(shard->pool, log, word);
     dictionaries_use(shard->dictionaries, kind_dictionary(kind));
+    if (kind & KIND_FRESH)
+        shard_fresh_add(shard, log);
     return word;
 }
 
@@ -188,6 +190,8 @@ static void end_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(sha
 {
     unsigned kind = word_kind(zbud_log_word(shard->pool, log));
     dictionaries_release(shard->dictionaries, kind_dictionary(kind));
+    if (kind & KIND_FRESH)
+        shard_fresh_remove(shard, log);
     if (kind_expiry(kind) != 0)
         expiry_drop(shard->wheel, log);
 }
@@ -569,6 +573,7 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
     }
     shard->sequence++;
     shard->counters.stored++;
+    shard->counters.deferred += (kind & KIND_FRESH) != 0;
     if (cas != NULL)
         *cas = cas_of(shard, shard->sequence);
     return CACHE_OK;

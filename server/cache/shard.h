@@ -17,6 +17,8 @@
  *   SHARD-3  sequences grow: a record stored later has a higher one; none is above the shard's.
  *   SHARD-4  an item is alive iff its expiry is in the future and its sequence above the flush's.
  *
+ *   FRESH-1  the queue of fresh logs names live logs of KIND_FRESH, each once.
+ *
  * EXPIRY-1 and EXPIRY-2 (expiry.h) hold for its logs.
  *
  * Locks: the shard's lock is taken alone; inside it the expiry table's and the arena's leaf lock.
@@ -45,7 +47,7 @@ struct shard_put {
     uint32_t expiry_s;
     uint64_t cas;     /* CACHE_CAS */
     bool keep_extras; /* flags and expiry stay those of the item that is replaced */
-    unsigned kind;    /* number of the dictionary, and KIND_SETTLED; the shard adds the expiry's */
+    unsigned kind;    /* dictionary's number, KIND_SETTLED, KIND_FRESH; the shard adds the expiry */
     unsigned tag;
     const uint8_t *payload; /* of a large record: the tail */
     size_t payload_bytes;
@@ -147,6 +149,20 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
  */
 bool shard_settle(struct shard *shard, const struct gathered_item *item,
                   const struct shard_put *put, unsigned kind) __attribute__((warn_unused_result));
+
+/** shard_fresh_room() - whether what is stored may be left for the keeper to compress; no lock. */
+bool shard_fresh_room(const struct shard *shard);
+/**
+ * shard_fresh_gather() - take the log that has waited longest out of the queue, and its items.
+ *
+ * Returns false where the queue is empty. @gathered may be empty all the same.
+ */
+bool shard_fresh_gather(struct shard *shard, struct gathered *gathered);
+
+/** shard_fresh_put() - put gathered items' new records in place of their old ones, as
+ * shard_settle() does; @puts is as long as @gathered. */
+void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
+                     const struct shard_put *puts);
 
 /**
  * shard_sample() - one item drawn at random, its first bytes to @out.

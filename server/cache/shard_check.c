@@ -13,6 +13,7 @@ static void add_counters(struct cache_figures *figures, const struct shard_count
     figures->evicted_unfetched += counters->evicted_unfetched;
     figures->rescued += counters->rescued;
     figures->settled += counters->settled;
+    figures->deferred += counters->deferred;
     figures->expired += counters->expired;
     figures->expired_unfetched += counters->expired_unfetched;
     figures->flushed += counters->flushed;
@@ -115,6 +116,18 @@ static void check_noted(void *context, struct zbud_handle log)
     assert(kind_expiry((unsigned)(zbud_log_word(shard->pool, log) >> KIND_SHIFT)) != 0);
 }
 
+static void check_fresh(const struct shard *shard) ZB_REQUIRES(shard->lock)
+{
+    unsigned count = atomic_load_explicit(&shard->fresh_count, memory_order_relaxed);
+    assert(count <= SHARD_FRESH_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        assert(zbud_log_live(shard->pool, shard->fresh[i]) > 0);
+        assert(shard_log_kind(shard, shard->fresh[i]) & KIND_FRESH);
+        for (unsigned earlier = 0; earlier < i; earlier++)
+            assert(shard->fresh[earlier].bits != shard->fresh[i].bits);
+    }
+}
+
 void shard_check(struct shard *shard)
 {
     struct sums sums = {.shard = shard};
@@ -124,6 +137,7 @@ void shard_check(struct shard *shard)
     zbud_pool_figures(shard->pool, &pool);
     index_check(shard->index, check_slot, &sums);
     expiry_check(shard->wheel, check_noted, shard);
+    check_fresh(shard);
     assert(sums.slots == index_items(shard->index));
     if (index_lost(shard->index) == 0) {
         assert(sums.slots == pool.records);

@@ -166,7 +166,6 @@ static bool is_settled(const struct gathered *gathered, unsigned kind)
 static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
     ZB_REQUIRES(shard->lock)
 {
-    unsigned records = zbud_log_records(shard->pool, log);
     if (shard_log_base(shard, log) > shard->old_sequence)
         return;
     unsigned kind = shard_log_kind(shard, log);
@@ -176,11 +175,11 @@ static void gather_log(struct gathered *gathered, struct shard *shard, struct zb
     if (dies_young(kind) || is_settled(gathered, kind) ||
         taken_for_settled(gathered, shard, log, kind))
         return;
+    unsigned records = zbud_log_records(shard->pool, log);
     for (unsigned number = 0; number < records; number++) {
         struct shard_found found;
-        if (!shard_record(shard, (struct index_place){log, number}, &found))
-            continue;
-        gather_record(gathered, shard, &found);
+        if (shard_record(shard, (struct index_place){log, number}, &found))
+            gather_record(gathered, shard, &found);
     }
 }
 
@@ -264,12 +263,11 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
     return done;
 }
 
-bool shard_settle(struct shard *shard, const struct gathered_item *item,
-                  const struct shard_put *put, unsigned kind)
+bool shard_replace(struct shard *shard, const struct gathered_item *item,
+                   const struct shard_put *put, unsigned kind)
 {
     struct shard_found old;
     struct index_place place;
-    lock_take(&shard->lock);
     old.slot = index_find(shard->index, item->hash, item->place);
     bool settled = old.slot != NULL && shard_record(shard, item->place, &old) &&
                    old.record.sequence == item->sequence;
@@ -284,6 +282,14 @@ bool shard_settle(struct shard *shard, const struct gathered_item *item,
             shard_kill(shard, old.place, &old.record);
         }
     }
+    return settled;
+}
+
+bool shard_settle(struct shard *shard, const struct gathered_item *item,
+                  const struct shard_put *put, unsigned kind)
+{
+    lock_take(&shard->lock);
+    bool settled = shard_replace(shard, item, put, kind);
     shard->counters.settled += settled;
     lock_give(&shard->lock);
     return settled;

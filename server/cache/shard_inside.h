@@ -2,8 +2,8 @@
  * shard_inside.h - a shard's members and the steps its files share.
  *
  * shard.c has the calls of a request, shard_evict.c reclaim and what to do about dead bytes,
- * shard_expire.c the crawler, shard_check.c figures and checks. Everything here is under the
- * shard's lock.
+ * shard_expire.c the crawler, shard_fresh.c what is to be compressed, shard_check.c figures and
+ * checks. Everything here is under the shard's lock.
  */
 #ifndef SERVER_CACHE_SHARD_INSIDE_H
 #define SERVER_CACHE_SHARD_INSIDE_H
@@ -18,12 +18,15 @@
 
 #include <stdatomic.h>
 
+#define SHARD_FRESH_MAX 64u
+
 struct shard_counters {
     uint64_t stored;
     uint64_t evicted;
     uint64_t evicted_unfetched;
     uint64_t rescued;
     uint64_t settled;
+    uint64_t deferred;
     uint64_t expired;
     uint64_t expired_unfetched;
     uint64_t flushed;
@@ -62,6 +65,9 @@ struct shard {
     uint64_t round_sequence;
     unsigned round_generation;
     bool round_incomplete; /* something had to be left for the next */
+    /* Logs of KIND_FRESH that wait to be compressed, the oldest first. */
+    _Atomic unsigned fresh_count; /* written under the lock, read without */
+    struct zbud_handle fresh[SHARD_FRESH_MAX];
     struct shard_counters counters;
     struct histogram reclaim_ns;
 };
@@ -122,6 +128,14 @@ bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
 /** shard_tidy_in_passing() - the same by a request: no page is emptied while there is room. */
 void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
+
+/** shard_fresh_add() - a log of KIND_FRESH was begun. */
+void shard_fresh_add(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_fresh_remove() - it goes, or is being compressed. */
+void shard_fresh_remove(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_replace() - shard_settle(), uncounted. */
+bool shard_replace(struct shard *shard, const struct gathered_item *item,
+                   const struct shard_put *put, unsigned kind) ZB_REQUIRES(shard->lock);
 
 /** shard_alive() - SHARD-4. */
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s);

@@ -4,10 +4,10 @@
  * A log's word: the sequence its records' distances start from, and the log's kind, which is what
  * all its records have in common.
  *
- *    63   60 59     57   56     55        48 47                              0
- *   +-------+---------+---------+------------+---------------------------------+
- *   |   0   | expiry  | settled | dictionary | sequence of log's first record  |
- *   +-------+---------+---------+------------+---------------------------------+
+ *    63 61  60     59     57   56     55        48 47                              0
+ *   +-----+-------+---------+---------+------------+---------------------------------+
+ *   |  0  | fresh | expiry  | settled | dictionary | sequence of log's first record  |
+ *   +-----+-------+---------+---------+------------+---------------------------------+
  *
  * Expiry is the class (expiry.h): 0 where no record of the log expires, else how long they had to
  * live when they were stored, so that records of like expiry leave like pages together.
@@ -19,6 +19,7 @@
 #define KIND_SETTLED      0x100u /* compressed at the high level, or found not to be worth it */
 #define KIND_EXPIRY_SHIFT 9u
 #define KIND_EXPIRY       0xe00u
+#define KIND_FRESH        0x1000u /* stored uncompressed, to be compressed soon */
 
 static inline unsigned kind_dictionary(unsigned kind)
 {

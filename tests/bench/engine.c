@@ -29,6 +29,7 @@ struct engine *engine_new(const struct engine_plan *plan)
         .shards = plan->shards,
         .evict = true,
         .compress = true,
+        .defer = true,
         .settle = true,
         .seed = SEED,
         .now_s = 1,
@@ -61,8 +62,10 @@ static void pass(struct engine *engine)
 {
     engine->requests++;
     engine->due += engine->plan.maintain_per_mille;
-    for (; engine->due >= PER_MILLE; engine->due -= PER_MILLE)
+    for (; engine->due >= PER_MILLE; engine->due -= PER_MILLE) {
         (void)cache_maintain(engine->keeper, now_s(engine));
+        (void)cache_compress(engine->keeper, now_s(engine));
+    }
 }
 
 static void store(struct engine *engine, const struct stream_request *request)

@@ -290,6 +290,7 @@ static void step(struct model *model)
         break;
     case 3:
         cache_maintain(model->keeper, model->now_s);
+        (void)cache_compress(model->keeper, model->now_s);
         break;
     case 4:
         do_expect(model, number);
@@ -328,6 +329,7 @@ static void run(size_t memory_bytes, bool evict, bool compress, uint64_t seed)
         .shards = 2,
         .evict = evict,
         .compress = compress,
+        .defer = compress,
         .settle = compress,
         .seed = seed,
         .now_s = 1000,

@@ -105,6 +105,7 @@ static void *maintain(void *argument)
     struct cache_figures figures;
     while (!atomic_load(&maintain_stop)) {
         cache_maintain(keeper, NOW);
+        (void)cache_compress(keeper, NOW);
         cache_figures(cache, &figures);
     }
     cache_keeper_free(keeper);
@@ -119,6 +120,7 @@ static void run(size_t memory_bytes, bool may_evict)
                                   .shards = 4,
                                   .evict = true,
                                   .compress = true,
+                                  .defer = true,
                                   .settle = true,
                                   .seed = 7,
                                   .now_s = NOW};

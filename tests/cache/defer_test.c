@@ -1,0 +1,253 @@
+/* What single stores leave uncompressed, and cache_compress() then compresses. */
+#include "server/cache/cache.h"
+#include "tests/cache/check_cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW        1000u
+#define MEMORY     ((size_t)8 << 20)
+#define ITEMS      1000u
+#define BYTES_MAX  2048u
+#define WAITS_PART 64u /* of the memory, at most */
+
+struct bench {
+    struct cache *cache;
+    struct cache_worker *worker;
+    struct cache_keeper *keeper;
+};
+
+static int set_up(void **state)
+{
+    static struct bench bench;
+    const struct cache_config config = {
+        .memory_bytes = MEMORY,
+        .reserve_bytes = 4 * MEMORY,
+        .item_bytes_max = MEMORY / 8,
+        .shards = 4,
+        .evict = true,
+        .compress = true,
+        .defer = true,
+        .settle = true,
+        .seed = 3,
+        .now_s = NOW,
+    };
+    open_cache(&config, &bench.cache, &bench.worker, &bench.keeper);
+    *state = &bench;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct bench *bench = *state;
+    close_cache(bench->cache, bench->worker, bench->keeper);
+    return 0;
+}
+
+/* Compresses to a fifth or less; another one for each number and version. */
+static size_t make_value(unsigned number, unsigned version, size_t bytes, uint8_t *value)
+{
+    char unit[32];
+    size_t unit_bytes = (size_t)snprintf(unit, sizeof(unit), "<%u.%u>", number, version);
+    for (size_t at = 0; at < bytes; at++)
+        value[at] = (uint8_t)unit[at % unit_bytes];
+    return bytes;
+}
+
+static size_t make_key(unsigned number, char key[16])
+{
+    return (size_t)snprintf(key, 16, "key:%u", number);
+}
+
+static uint64_t store(struct bench *bench, unsigned number, unsigned version, size_t value_bytes,
+                      uint32_t expiry_s)
+{
+    uint8_t entry[16 + BYTES_MAX];
+    char key[16];
+    uint64_t cas;
+    size_t key_bytes = make_key(number, key);
+    memcpy(entry, key, key_bytes);
+    struct cache_store put = {
+        .entry = entry,
+        .key_bytes = key_bytes,
+        .value_bytes = make_value(number, version, value_bytes, entry + key_bytes),
+        .mode = CACHE_SET,
+        .flags = number,
+        .expiry_s = expiry_s,
+    };
+    assert_int_equal(cache_store(bench->worker, &put, NOW, &cas), CACHE_OK);
+    return cas;
+}
+
+struct answer {
+    uint8_t entry[16 + BYTES_MAX];
+    struct cache_item item;
+};
+
+static uint8_t *place(void *context, const struct cache_item *item)
+{
+    struct answer *answer = context;
+    return answer->entry + item->key_bytes;
+}
+
+static void expect(struct bench *bench, unsigned number, unsigned version, size_t value_bytes,
+                   struct answer *answer)
+{
+    uint8_t value[BYTES_MAX];
+    char key[16];
+    size_t key_bytes = make_key(number, key);
+    assert_int_equal(
+        cache_get(bench->worker, key, key_bytes, NULL, NOW, place, answer, &answer->item),
+        CACHE_OK);
+    assert_int_equal(answer->item.value_bytes, make_value(number, version, value_bytes, value));
+    assert_memory_equal(answer->entry + key_bytes, value, value_bytes);
+    assert_int_equal(answer->item.flags, number);
+}
+
+static struct cache_figures figures_of(struct bench *bench)
+{
+    struct cache_figures figures;
+    cache_check(bench->cache);
+    cache_figures(bench->cache, &figures);
+    return figures;
+}
+
+static void compress_all(struct bench *bench)
+{
+    for (unsigned steps = 0; cache_compress(bench->keeper, NOW) == CACHE_COMPRESS_MORE; steps++)
+        assert_true(steps < ITEMS);
+    assert_int_equal(cache_compress(bench->keeper, NOW), CACHE_COMPRESS_NONE);
+}
+
+/* It is as if the store had compressed: value, flags, expiry and cas are the same, and no more
+ * memory is taken than for an item that was. */
+static void test_compressed_later(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t cas[ITEMS / 4];
+    struct answer answer;
+    for (unsigned i = 0; i < ITEMS / 4; i++)
+        cas[i] = store(bench, i, 0, 200, i % 2 ? NOW + 500 : CACHE_NEVER);
+    struct cache_figures raw = figures_of(bench);
+    assert_int_equal(raw.deferred, ITEMS / 4);
+    assert_true(raw.stored_bytes > raw.raw_bytes);
+    for (unsigned i = 0; i < ITEMS / 4; i++)
+        expect(bench, i, 0, 200, &answer);
+    compress_all(bench);
+    struct cache_figures compressed = figures_of(bench);
+    assert_int_equal(compressed.items, ITEMS / 4);
+    assert_int_equal(compressed.raw_bytes, raw.raw_bytes);
+    assert_int_equal(compressed.items_expiring, ITEMS / 8);
+    assert_true(compressed.stored_bytes < raw.stored_bytes / 3);
+    assert_int_equal(compressed.settled, 0);
+    for (unsigned i = 0; i < ITEMS / 4; i++) {
+        expect(bench, i, 0, 200, &answer);
+        assert_int_equal(answer.item.cas, cas[i]);
+        assert_int_equal(answer.item.expiry_s, i % 2 ? NOW + 500 : CACHE_NEVER);
+    }
+}
+
+/* What was overwritten, deleted, touched or flushed meanwhile stays so. */
+static void test_changed_meanwhile(void **state)
+{
+    struct bench *bench = *state;
+    struct answer answer;
+    char key[16];
+    for (unsigned i = 0; i < 100; i++)
+        store(bench, i, 0, 300, CACHE_NEVER);
+    for (unsigned i = 0; i < 100; i++) {
+        size_t key_bytes = make_key(i, key);
+        if (i % 4 == 0)
+            store(bench, i, 1, 300, CACHE_NEVER);
+        else if (i % 4 == 1)
+            assert_int_equal(cache_delete(bench->worker, key, key_bytes, NOW), CACHE_OK);
+        else if (i % 4 == 2)
+            assert_int_equal(cache_touch(bench->worker, key, key_bytes, NOW + 40, NOW), CACHE_OK);
+    }
+    compress_all(bench);
+    assert_int_equal(figures_of(bench).items, 75);
+    for (unsigned i = 0; i < 100; i++) {
+        size_t key_bytes = make_key(i, key);
+        if (i % 4 == 1) {
+            assert_int_equal(
+                cache_get(bench->worker, key, key_bytes, NULL, NOW, place, &answer, &answer.item),
+                CACHE_NOT_FOUND);
+            continue;
+        }
+        expect(bench, i, i % 4 == 0, 300, &answer);
+        assert_int_equal(answer.item.expiry_s, i % 4 == 2 ? NOW + 40 : CACHE_NEVER);
+    }
+    store(bench, 1, 0, 300, CACHE_NEVER);
+    cache_flush_all(bench->cache, 0, NOW);
+    compress_all(bench);
+    assert_int_equal(cache_get(bench->worker, "key:1", 5, NULL, NOW, place, &answer, &answer.item),
+                     CACHE_NOT_FOUND);
+}
+
+/* Nobody compresses: what waits stays below its bound, and the rest is compressed by the stores. */
+static void test_bounded(void **state)
+{
+    struct bench *bench = *state;
+    struct answer answer;
+    for (unsigned i = 0; i < 10 * ITEMS; i++)
+        store(bench, i, 0, 200, CACHE_NEVER);
+    struct cache_figures figures = figures_of(bench);
+    assert_int_equal(figures.items, 10 * ITEMS);
+    assert_true(figures.deferred > 0);
+    assert_true(figures.deferred * 200 <= MEMORY / WAITS_PART);
+    assert_true(figures.stored_bytes < figures.raw_bytes / 3);
+    compress_all(bench);
+    for (unsigned i = 0; i < 10 * ITEMS; i++)
+        expect(bench, i, 0, 200, &answer);
+    store(bench, 0, 1, 200, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, figures.deferred + 1);
+}
+
+/* A lowered limit lowers the bound. */
+static void test_bounded_by_the_limit(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(cache_set_memory(bench->cache, MEMORY / 4), CACHE_OK);
+    for (unsigned i = 0; i < ITEMS; i++)
+        store(bench, i, 0, 200, CACHE_NEVER);
+    assert_in_range(figures_of(bench).deferred, 1, MEMORY / 4 / WAITS_PART / 200);
+}
+
+static void test_who_compresses(void **state)
+{
+    struct bench *bench = *state;
+    static const struct cache_key KEYS[] = {{"key:1", 5}, {"key:2", 5}};
+    struct answer answer;
+    cache_expect(bench->worker, KEYS, 2);
+    store(bench, 1, 0, 200, CACHE_NEVER);
+    store(bench, 2, 0, 200, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 0); /* two of a batch */
+    store(bench, 3, 0, 200, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 1);
+    cache_expect(bench->worker, KEYS, 2);
+    expect(bench, 1, 0, 200, &answer);
+    expect(bench, 2, 0, 200, &answer);
+    store(bench, 4, 0, 200, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 2);
+    store(bench, 5, 0, 1019, CACHE_NEVER); /* 1024 with its key */
+    assert_int_equal(figures_of(bench).deferred, 3);
+    store(bench, 6, 0, 1020, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 3); /* too long */
+    store(bench, 8, 0, 200, NOW + 5);
+    assert_int_equal(figures_of(bench).deferred, 3); /* never compressed */
+    compress_all(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_compressed_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changed_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bounded_by_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_compresses, set_up, tear_down),
+    };
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
