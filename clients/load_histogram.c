@@ -68,3 +68,12 @@ uint64_t load_histogram_quantile(const struct load_histogram *histogram, uint32_
     }
     return histogram->max;
 }
+
+uint64_t load_histogram_above(const struct load_histogram *histogram, uint64_t value)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = bucket_of(value) + 1; i < LOAD_HISTOGRAM_BUCKETS_COUNT; i++)
+        count += histogram->buckets[i];
+    return count;
+}

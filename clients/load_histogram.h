@@ -33,5 +33,8 @@ void load_histogram_merge(struct load_histogram *into, const struct load_histogr
 /** load_histogram_quantile() - at least @ppm millionths of the values are at most this; 0 where
  * there are none. @ppm: 1 to 1,000,000. */
 uint64_t load_histogram_quantile(const struct load_histogram *histogram, uint32_t ppm);
+/** load_histogram_above() - how many values are in buckets that lie wholly above @value: those at
+ * most 1 part in 128 above it may be missing, none below it is counted. */
+uint64_t load_histogram_above(const struct load_histogram *histogram, uint64_t value);
 
 #endif

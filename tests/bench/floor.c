@@ -6,10 +6,12 @@
 #include <event2/event.h>
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -28,6 +30,8 @@ struct floor {
 
 struct loop {
     struct event_base *base;
+    bool text;
+    size_t value_bytes; /* of text */
     uint8_t in[READ_BYTES];
     uint8_t out[ANSWER_BYTES];
 };
@@ -103,6 +107,44 @@ static size_t take(struct connection *connection, const uint8_t *bytes, size_t c
     return taken;
 }
 
+static size_t starts_with(const uint8_t *bytes, size_t count, const char *word)
+{
+    size_t length = strlen(word);
+    return count >= length && memcmp(bytes, word, length) == 0 ? length : 0;
+}
+
+/* "get KEY": the value of every key. */
+static size_t compose_value(struct loop *loop, const uint8_t *key, size_t count)
+{
+    const uint8_t *end = memchr(key, '\r', count);
+    size_t key_bytes = end != NULL ? (size_t)(end - key) : 0;
+    size_t used = (size_t)sprintf((char *)loop->out, "VALUE %.*s 0 %zu\r\n", (int)key_bytes,
+                                  (const char *)key, loop->value_bytes);
+    memset(loop->out + used, 'v', loop->value_bytes);
+    used += loop->value_bytes;
+    memcpy(loop->out + used, "\r\nEND\r\n", 7);
+    return used + 7;
+}
+
+static void answer_text(struct connection *connection, size_t count)
+{
+    struct loop *loop = connection->loop;
+    size_t used;
+    size_t word = starts_with(loop->in, count, "get ");
+    if (word > 0)
+        used = compose_value(loop, loop->in + word, count - word);
+    else if (starts_with(loop->in, count, "set ") > 0)
+        used = (size_t)sprintf((char *)loop->out, "STORED\r\n");
+    else if (starts_with(loop->in, count, "version") > 0)
+        used = (size_t)sprintf((char *)loop->out, "VERSION floor\r\n");
+    else
+        used = (size_t)sprintf((char *)loop->out, "END\r\n");
+    /* One answer a connection is on its way: its socket has room for it. */
+    if (send(event_get_fd(connection->readable), loop->out, used, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+        (ssize_t)used)
+        close_connection(connection);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
     struct connection *connection = context;
@@ -112,6 +154,10 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         return;
     if (got <= 0) {
         close_connection(connection);
+        return;
+    }
+    if (connection->loop->text) {
+        answer_text(connection, (size_t)got);
         return;
     }
     /* The load sends the next request when it has the answer: a read never holds two. */
@@ -149,11 +195,8 @@ static void on_accept(evutil_socket_t fd, short what, void *context)
     event_add(connection->readable, NULL);
 }
 
-static _Noreturn void serve(int listening)
+static _Noreturn void serve(struct loop *loop, int listening)
 {
-    struct loop *loop = calloc(1, sizeof(*loop));
-    if (loop == NULL)
-        abort();
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     loop->base = event_base_new();
     struct event *event = event_new(loop->base, listening, EV_READ | EV_PERSIST, on_accept, loop);
@@ -162,7 +205,7 @@ static _Noreturn void serve(int listening)
     _exit(0);
 }
 
-struct floor *floor_start(int core)
+static struct floor *start(struct loop *loop, int core)
 {
     struct floor *floor = calloc(1, sizeof(*floor));
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -170,7 +213,7 @@ struct floor *floor_start(int core)
     int listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (floor == NULL || listening < 0 ||
+    if (floor == NULL || loop == NULL || listening < 0 ||
         bind(listening, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(listening, 1024) != 0 ||
         getsockname(listening, (struct sockaddr *)&address, &address_bytes) != 0)
@@ -181,10 +224,27 @@ struct floor *floor_start(int core)
         bench_fail("floor", strerror(errno));
     if (floor->pid == 0) {
         bench_bind(core);
-        serve(listening);
+        serve(loop, listening);
     }
     (void)close(listening);
+    free(loop);
     return floor;
+}
+
+struct floor *floor_start(int core)
+{
+    return start(calloc(1, sizeof(struct loop)), core);
+}
+
+struct floor *floor_start_text(int core, size_t value_bytes)
+{
+    struct loop *loop = calloc(1, sizeof(*loop));
+    assert(value_bytes <= FLOOR_VALUE_BYTES_MAX);
+    if (loop != NULL) {
+        loop->text = true;
+        loop->value_bytes = value_bytes;
+    }
+    return start(loop, core);
 }
 
 void floor_stop(struct floor *floor)

@@ -69,6 +69,25 @@ static void quantiles_keep_their_bound(void **state)
     }
 }
 
+static void what_is_above_is_counted(void **state)
+{
+    struct load_histogram *histogram = calloc(1, sizeof(*histogram));
+
+    (void)state;
+    assert_non_null(histogram);
+    for (uint64_t value = 1; value <= VALUES_COUNT; value++)
+        load_histogram_add(histogram, value);
+    for (uint64_t value = 0; value <= VALUES_COUNT; value++) {
+        uint64_t truth = VALUES_COUNT - value;
+        uint64_t said = load_histogram_above(histogram, value);
+
+        assert_true(said <= truth);
+        assert_true(truth - said <= value / 128);
+    }
+    assert_int_equal(load_histogram_above(histogram, UINT64_MAX), 0);
+    free(histogram);
+}
+
 static void edges_of_buckets(void **state)
 {
     (void)state;
@@ -561,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantiles_keep_their_bound),
         cmocka_unit_test(edges_of_buckets),
+        cmocka_unit_test(what_is_above_is_counted),
         cmocka_unit_test(merged_is_the_same_as_one),
         cmocka_unit_test(zipf_follows_its_law),
         cmocka_unit_test(below_is_even),

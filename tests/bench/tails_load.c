@@ -1,0 +1,225 @@
+#include "tests/bench/tails_load.h"
+
+#include "clients/load_run.h"
+#include "tests/bench/bench_server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SERVER_PRIORITY 1
+#define LOAD_PRIORITY   2
+#define NICE_COMPANY    (-20)
+/* Company is there before the measurement and leaves after it. */
+#define AROUND_S        .3
+
+/* What company tells when it leaves. */
+struct company_report {
+    double per_s;
+    double p50_us;
+    char failure[LOAD_ERROR_BYTES];
+};
+
+struct company {
+    pid_t pid;
+    int from;
+};
+
+struct load_plan tails_plan(uint16_t port)
+{
+    return (struct load_plan){
+        .host = "127.0.0.1",
+        .port = port,
+        .connections = 50,
+        .depth = 1,
+        .threads = 1,
+        .timeout_s = 10,
+        .mix = {[LOAD_GET] = 1},
+        .multiget_keys = 1,
+        .items = {.prefix = "key:",
+                  .key_bytes_min = 16,
+                  .value_bytes_min = 300,
+                  .value_bytes_max = 300,
+                  .seed = 1},
+        .seed = 1,
+        .verify = true,
+    };
+}
+
+/* ---- priorities ---- */
+
+/* @thread: 0 for the calling one. @priority: 0 for the common class. */
+static bool prefer(long thread, int priority)
+{
+    const struct sched_param param = {.sched_priority = priority};
+
+    return sched_setscheduler((pid_t)thread, priority > 0 ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
+}
+
+bool tails_seat(long pid)
+{
+    char path[48];
+    bool good = true;
+    const struct dirent *entry;
+
+    (void)bench_seat(pid, TAILS_SERVER_CORE, TAILS_LOAD_CORE);
+    snprintf(path, sizeof(path), "/proc/%ld/task", pid);
+    DIR *threads = opendir(path);
+    if (threads == NULL)
+        bench_fail(path, "cannot be read");
+    while ((entry = readdir(threads)) != NULL) {
+        const long thread = strtol(entry->d_name, NULL, 10);
+
+        if (thread != 0 && !prefer(thread, SERVER_PRIORITY))
+            good = false;
+    }
+    closedir(threads);
+    return good;
+}
+
+/* ---- one load ---- */
+
+static bool play(const struct load_plan *plan, struct load_result *result)
+{
+    char error[LOAD_ERROR_BYTES];
+    struct load_items *items = load_items_new(&plan->items, error);
+
+    if (items == NULL) {
+        snprintf(result->failure, sizeof(result->failure), "%s", error);
+        return false;
+    }
+    bool good = load_run(plan, items, stderr, result);
+    load_items_free(items);
+    const struct load_tally *tallies[] = {&result->stored, &result->tally};
+    for (unsigned i = 0; good && i < 2; i++) {
+        const char *text =
+            tallies[i]->refused > 0 ? tallies[i]->refused_text : tallies[i]->wrong_text;
+
+        good = tallies[i]->refused + tallies[i]->wrong + tallies[i]->unsent == 0 &&
+               (!plan->must_hit || tallies[i]->misses == 0);
+        if (!good)
+            snprintf(result->failure, sizeof(result->failure), "%s",
+                     text[0] != '\0' ? text : "a miss, or more a second than the server does");
+    }
+    return good && !result->interrupted;
+}
+
+static struct load_result *play_or_end(const char *what, const struct load_plan *plan)
+{
+    struct load_result *result = calloc(1, sizeof(*result));
+
+    if (result == NULL || !play(plan, result))
+        bench_fail(what, result != NULL ? result->failure : "no memory");
+    return result;
+}
+
+void tails_fill(const struct load_plan *plan)
+{
+    struct load_plan fill = *plan;
+
+    fill.preload = true;
+    fill.seconds = 0;
+    fill.requests = 0;
+    fill.rate = 0;
+    fill.connections = 1;
+    bench_bind(TAILS_LOAD_CORE);
+    free(play_or_end("filling", &fill));
+}
+
+static double quantile_us(const struct load_histogram *histogram, uint32_t ppm)
+{
+    return (double)load_histogram_quantile(histogram, ppm) / 1e3;
+}
+
+/* ---- company ---- */
+
+static _Noreturn void keep_company(const struct load_plan *plan, int to)
+{
+    struct load_result *result = calloc(1, sizeof(*result));
+    struct company_report report = {0};
+
+    (void)setpriority(PRIO_PROCESS, 0, NICE_COMPANY);
+    if (result == NULL || !play(plan, result)) {
+        snprintf(report.failure, sizeof(report.failure), "%s",
+                 result != NULL ? result->failure : "no memory");
+    } else {
+        struct load_histogram *all = &result->tally.latency_ns[0];
+
+        for (unsigned i = 1; i < LOAD_KINDS_COUNT; i++)
+            load_histogram_merge(all, &result->tally.latency_ns[i]);
+        report.per_s = (double)load_tally_requests(&result->tally) / result->seconds;
+        report.p50_us = quantile_us(all, 500000);
+    }
+    _exit(write(to, &report, sizeof(report)) == (ssize_t)sizeof(report) ? 0 : 1);
+}
+
+static struct company invite(const struct load_plan *plan)
+{
+    struct load_plan longer = *plan;
+    struct company company;
+    int ends[2];
+
+    longer.seconds += 2 * AROUND_S;
+    if (pipe(ends) != 0)
+        bench_fail("company", strerror(errno));
+    company.pid = fork();
+    if (company.pid < 0)
+        bench_fail("company", strerror(errno));
+    if (company.pid == 0)
+        keep_company(&longer, ends[1]);
+    (void)close(ends[1]);
+    company.from = ends[0];
+    (void)usleep((useconds_t)(AROUND_S * 1e6));
+    return company;
+}
+
+static void see_off(struct company company, struct tails_sample *sample)
+{
+    struct company_report report;
+
+    if (read(company.from, &report, sizeof(report)) != (ssize_t)sizeof(report))
+        bench_fail("company", "has ended without a word");
+    (void)close(company.from);
+    (void)waitpid(company.pid, NULL, 0);
+    if (report.failure[0] != '\0')
+        bench_fail("company", report.failure);
+    sample->company_per_s = report.per_s;
+    sample->company_p50 = report.p50_us;
+}
+
+/* ---- measuring ---- */
+
+void tails_run(const struct load_plan *plan, const struct load_plan *company,
+               struct tails_sample *sample)
+{
+    struct company guest = {0};
+
+    bench_bind(TAILS_LOAD_CORE);
+    if (company != NULL)
+        guest = invite(company);
+    (void)prefer(0, LOAD_PRIORITY);
+    struct load_result *result = play_or_end("measuring", plan);
+    (void)prefer(0, 0);
+    struct load_histogram *all = &result->tally.latency_ns[0];
+    for (unsigned i = 1; i < LOAD_KINDS_COUNT; i++)
+        load_histogram_merge(all, &result->tally.latency_ns[i]);
+    *sample = (struct tails_sample){
+        .requests = all->count,
+        .per_s = (double)all->count / result->seconds,
+        .p50 = quantile_us(all, 500000),
+        .p99 = quantile_us(all, 990000),
+        .p999 = quantile_us(all, 999000),
+        .max = (double)all->max / 1e3,
+        .late_p99 = quantile_us(&result->tally.lag_ns, 990000),
+        .long_per_m = 1e6 * (double)load_histogram_above(all, TAILS_LONG_NS) / (double)all->count,
+    };
+    free(result);
+    if (company != NULL)
+        see_off(guest, sample);
+}
