@@ -191,6 +191,7 @@ static enum command_outcome execute_get(struct call *call)
     struct protocol_slice left = call->request->keys;
     struct protocol_slice key;
     unsigned expected = 0;
+    unsigned answered = 0;
     struct place place = {
         .reply = call->reply,
         .with_cas = call->row->with_cas,
@@ -198,12 +199,16 @@ static enum command_outcome execute_get(struct call *call)
     };
 
     for (;;) {
-        if (expected == 0) {
+        if (expected == 0 && answered < COMMAND_KEYS_MAX) {
             expected = expect_keys(call, left);
         }
         if (!protocol_next_key(&left, &key)) {
             break;
         }
+        if (answered == COMMAND_KEYS_MAX) {
+            return COMMAND_MORE;
+        }
+        answered++;
         expected--;
         const enum cache_status status = get_one(call, key, &place);
         if (status == CACHE_NO_ROOM) {

@@ -11,11 +11,12 @@
  *
  * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply
  * has too little: the caller makes room (writes what is there, or gets a larger reply) and
- * executes the same request again, which goes on with its next key.
+ * executes the same request again, which goes on with its next key. One that names many keys also
+ * suspends after COMMAND_KEYS_MAX of them, so that the caller can turn to others in between.
  *
  * Invariants:
- *   COMMAND-1  NEEDS_ROOM has changed nothing but what was answered already: whole VALUE blocks of
- *              the keys that request->keys no longer holds.
+ *   COMMAND-1  NEEDS_ROOM and MORE have changed nothing but what was answered already: whole VALUE
+ *              blocks of the keys that request->keys no longer holds.
  *   COMMAND-2  with @room_bytes free the same call makes progress.
  *   COMMAND-3  noreply: neither success nor error writes a byte (of verbs that have it).
  *
@@ -31,6 +32,8 @@
 #include <stdint.h>
 
 #define COMMAND_EXPECT_MAX 32u
+/* Two batches of look-ups, 40 to 100 us where the values are short. */
+#define COMMAND_KEYS_MAX   64u
 
 struct budget;
 struct cache;
@@ -52,6 +55,7 @@ struct command_shared {
 enum command_outcome {
     COMMAND_DONE,
     COMMAND_NEEDS_ROOM,
+    COMMAND_MORE,  /* a part is answered: execute it again */
     COMMAND_CLOSE, /* write what is in the reply, then close the connection */
     COMMAND_SHUTDOWN,
     COMMAND_SHUTDOWN_GRACEFUL,

@@ -42,7 +42,7 @@ enum counter {
     COUNTER_CONNS_OPENED,
     COUNTER_CONNS_CLOSED,
     COUNTER_CONNS_REJECTED,
-    COUNTER_CONN_YIELDS, /* turns ended with work left because others waited */
+    COUNTER_CONN_YIELDS, /* turns ended with work left because others waited or may */
     COUNTER_IDLE_KICKS,
     COUNTER_BYTES_READ,
     COUNTER_BYTES_WRITTEN,

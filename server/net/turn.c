@@ -253,6 +253,17 @@ static enum progress count_request(struct turn *turn)
     return PROGRESS_YIELDED;
 }
 
+/* After a part of a request that does much: does the turn go on with it? Whether others wait is not
+ * known before the loop has looked, so it ends in any case. */
+static enum progress count_part(struct turn *turn)
+{
+    if (turn_us(turn) < LIMITS_TURN_US || !keep_input(turn)) {
+        return PROGRESS_GO_ON;
+    }
+    counters_add(turn->host->counters, COUNTER_CONN_YIELDS, 1);
+    return PROGRESS_YIELDED;
+}
+
 static void log_request(const struct turn *turn)
 {
     const uint8_t *bytes = turn->from->data + turn->from->start;
@@ -383,6 +394,8 @@ static enum progress execute(struct turn *turn)
         return PROGRESS_ANSWERED;
     case COMMAND_NEEDS_ROOM:
         return make_room(turn, room_bytes);
+    case COMMAND_MORE:
+        return count_part(turn);
     case COMMAND_SHUTDOWN:
         host->on_shutdown(false);
         break;

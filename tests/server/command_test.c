@@ -377,6 +377,37 @@ static void test_get_goes_on_where_it_stopped(void **state)
     assert_int_equal(rig_stat(rig, "", "get_hits"), count);
 }
 
+/* A get stops after each COMMAND_KEYS_MAX keys, but not where none is left; all are counted. */
+static void test_many_keys_come_in_parts(void **state)
+{
+    struct rig *rig = *state;
+    const unsigned counts[] = {1,  COMMAND_KEYS_MAX - 1, COMMAND_KEYS_MAX,
+                               65, 2 * COMMAND_KEYS_MAX, 10 * COMMAND_KEYS_MAX + 1};
+    static char request[16384];
+    static char expected[65536];
+
+    rig_expect(rig, "set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    rig->reply_bytes = RIG_TEXT_BYTES;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        size_t used = (size_t)sprintf(request, "get");
+        size_t expected_used = 0;
+
+        for (unsigned key = 0; key < counts[i]; key++) {
+            used += (size_t)sprintf(request + used, key % 2 == 0 ? " a" : " none");
+            if (key % 2 == 0) {
+                expected_used += (size_t)sprintf(expected + expected_used, "VALUE a 0 1\r\n1\r\n");
+            }
+        }
+        strcpy(request + used, "\r\n");
+        strcpy(expected + expected_used, "END\r\n");
+        rig->parts = 0;
+        rig_expect(rig, "stats reset\r\n", "RESET\r\n");
+        rig_expect(rig, request, expected);
+        assert_int_equal(rig->parts, (counts[i] - 1) / COMMAND_KEYS_MAX);
+        assert_int_equal(rig_stat(rig, "", "cmd_get"), counts[i]);
+    }
+}
+
 static void test_needs_room_changes_nothing(void **state)
 {
     struct rig *rig = *state;
@@ -564,6 +595,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_large_with_its_key, set_up, tear_down),
         cmocka_unit_test(test_full_without_eviction),
         cmocka_unit_test_setup_teardown(test_get_goes_on_where_it_stopped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_keys_come_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_needs_room_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_noreply_is_silent, set_up, tear_down),

@@ -173,6 +173,35 @@ static void test_long_get_line(void **state)
         nap_us(500);
     }
     live_expect(fd, expected);
+    /* Others had their turns in between. */
+    assert_true(live_stat(*state, "", "conn_yields") > 0);
+    (void)close(fd);
+    free(text);
+    free(expected);
+}
+
+/* All of it is in the worker's buffer when the turn ends: the rest of its keys moves to one of the
+ * connection's, and so does the request behind it. */
+static void test_many_keys_in_one_read(void **state)
+{
+    const unsigned keys = 10000;
+    char *text = malloc(TEXT_BYTES), *expected = malloc(TEXT_BYTES);
+    size_t count = (size_t)sprintf(text, "get"), expected_count = 0;
+    const int fd = live_connect(*state);
+
+    assert(text != NULL && expected != NULL);
+    live_ask(fd, "set a 3 0 4\r\nhere\r\n", "STORED\r\n");
+    for (unsigned i = 0; i < keys; i++) {
+        count += (size_t)sprintf(text + count, i % 100 == 99 ? " a" : " %04u", i);
+        if (i % 100 == 99) {
+            expected_count += (size_t)sprintf(expected + expected_count, "VALUE a 3 4\r\nhere\r\n");
+        }
+    }
+    count += (size_t)sprintf(text + count, "\r\nversion\r\n");
+    (void)sprintf(expected + expected_count, "END\r\nVERSION 1.6.45\r\n");
+    live_send_bytes(fd, text, count);
+    live_expect(fd, expected);
+    assert_true(live_stat(*state, "", "conn_yields") > 0);
     (void)close(fd);
     free(text);
     free(expected);
@@ -556,6 +585,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cut_at_every_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_byte_by_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_get_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_keys_in_one_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_line_without_end_is_closed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_http_is_closed_without_an_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values_of_many_sizes, set_up, tear_down),

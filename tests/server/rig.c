@@ -143,10 +143,13 @@ static void execute(struct rig *rig, struct protocol_request *request, struct pr
 
     for (;;) {
         rig->outcome = command_execute(rig->command, request, reply, rig->now_s, &room_bytes);
-        if (rig->outcome != COMMAND_NEEDS_ROOM) {
+        if (rig->outcome == COMMAND_NEEDS_ROOM) {
+            make_room(rig, reply, room_bytes);
+        } else if (rig->outcome == COMMAND_MORE) {
+            rig->parts++;
+        } else {
             return;
         }
-        make_room(rig, reply, room_bytes);
     }
 }
 
