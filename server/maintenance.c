@@ -57,7 +57,8 @@ static uint64_t work(struct maintenance *maintenance)
     bool more;
 
     do {
-        more = cache_maintain(maintenance->keeper, clock_now_s(maintenance->clock));
+        const bool fresh = cache_prepare_memory(maintenance->cache);
+        more = cache_maintain(maintenance->keeper, clock_now_s(maintenance->clock)) || fresh;
         worked_us = clock_elapsed_us(maintenance->clock) - started_us;
     } while (more && worked_us < LIMITS_MAINTAIN_US);
     if (!more) {

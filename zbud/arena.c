@@ -4,7 +4,7 @@
  * Where free pages are, in the order in which they are taken:
  *
  *   kept list      given by their owner, memory still there; last in, first out
- *   [bump, bump_end)  kept pages of the newest region that nobody has had yet
+ *   [bump, bump_end)  kept pages of the newest regions that nobody has had yet
  *   returned list  their memory was given back to the system
  *   [mark, pages_max) never used
  *
@@ -69,7 +69,7 @@ struct zbud_arena {
     uint64_t kept_listed;
     uint64_t returned_listed;
     uint64_t pages_used;
-    uint64_t pages_leaving; /* on their way to the system: on no list, still counted as kept */
+    uint64_t pages_moving; /* on their way to the system or from it: on no list, counted as kept */
     uint64_t pages_returned;
     uint16_t pools;
 
@@ -99,7 +99,7 @@ static uint64_t table_bytes(uint64_t mark)
 
 static uint64_t pages_kept(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
 {
-    return arena->kept_listed + (arena->bump_end - arena->bump) + arena->pages_leaving;
+    return arena->kept_listed + (arena->bump_end - arena->bump) + arena->pages_moving;
 }
 
 static uint64_t counted_bytes(const struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
@@ -160,7 +160,7 @@ static uint64_t count_available(const struct zbud_arena *arena) ZB_REQUIRES(aren
     uint64_t counted = counted_bytes(arena);
     uint64_t room =
         counted < arena->limit_bytes ? (arena->limit_bytes - counted) / ZBUD_PAGE_BYTES : 0;
-    uint64_t pages = pages_kept(arena) - arena->pages_leaving;
+    uint64_t pages = pages_kept(arena) - arena->pages_moving;
 
     if (room <= arena->returned_listed)
         return pages + room;
@@ -354,6 +354,80 @@ enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
     return ZBUD_OK;
 }
 
+/* ---- ahead of need -------------------------------------------------------------------------- */
+
+static bool wants_region(const struct zbud_arena *arena, size_t pages_ready)
+    ZB_REQUIRES(arena->lock)
+{
+    return arena->kept_listed + (arena->bump_end - arena->bump) < pages_ready &&
+           arena->mark % REGION_PAGES == 0 && fits_region(arena);
+}
+
+/* Counts the region at the mark before it is touched; returns its first page. */
+static uint32_t begin_moving_region(struct zbud_arena *arena, size_t pages_ready)
+    ZB_REQUIRES(arena->system_lock)
+{
+    uint32_t page = ZBUD_PAGE_NONE;
+
+    lock_take(arena->lock);
+    if (wants_region(arena, pages_ready)) {
+        page = arena->mark;
+        arena->region_huge[page / REGION_PAGES] = true;
+        arena->mark += REGION_PAGES;
+        arena->pages_moving += REGION_PAGES;
+    }
+    give_changed(arena);
+    return page;
+}
+
+/* A system without huge pages has each page touched. */
+static void touch_region(struct zbud_arena *arena, uint32_t first)
+{
+    volatile uint8_t *region = zbud_arena_page(arena, first);
+
+    (void)madvise(zbud_arena_page(arena, first), REGION_BYTES, MADV_HUGEPAGE);
+    POISON_LIVE(zbud_arena_page(arena, first), REGION_BYTES);
+    for (size_t at = 0; at < REGION_BYTES; at += ZBUD_PAGE_BYTES)
+        region[at] = 0;
+    POISON_FREE(zbud_arena_page(arena, first), REGION_BYTES);
+}
+
+static void finish_moving_region(struct zbud_arena *arena, uint32_t first)
+{
+    lock_take(arena->lock);
+    arena->pages_moving -= REGION_PAGES;
+    if (arena->bump == arena->bump_end) {
+        arena->bump = first;
+        arena->bump_end = first + REGION_PAGES;
+    } else if (arena->bump_end == first) {
+        arena->bump_end = first + REGION_PAGES;
+    } else { /* pages before it went back to the system meanwhile */
+        for (uint32_t page = first + REGION_PAGES; page > first; page--)
+            push(arena, page - 1, &arena->kept_first, &arena->kept_listed);
+    }
+    give_changed(arena);
+}
+
+bool zbud_arena_prepare(struct zbud_arena *arena, size_t pages_ready)
+{
+    uint32_t first = ZBUD_PAGE_NONE;
+    bool wanted;
+
+    lock_take(arena->lock);
+    wanted = wants_region(arena, pages_ready);
+    lock_give(arena->lock);
+    if (!wanted)
+        return false;
+    lock_take(arena->system_lock);
+    first = begin_moving_region(arena, pages_ready);
+    if (first != ZBUD_PAGE_NONE) {
+        touch_region(arena, first);
+        finish_moving_region(arena, first);
+    }
+    lock_give(arena->system_lock);
+    return first != ZBUD_PAGE_NONE;
+}
+
 void zbud_arena_give(struct zbud_arena *arena, uint32_t page)
 {
     POISON_FREE(zbud_arena_page(arena, page), ZBUD_PAGE_BYTES);
@@ -434,7 +508,7 @@ static uint32_t begin_return(struct zbud_arena *arena, bool *in_huge_region)
     else if (arena->kept_listed != 0)
         page = pop(arena, &arena->kept_first, &arena->kept_listed);
     if (page != ZBUD_PAGE_NONE) {
-        arena->pages_leaving++;
+        arena->pages_moving++;
         *in_huge_region = arena->region_huge[page / REGION_PAGES];
     }
     give_changed(arena);
@@ -444,7 +518,7 @@ static uint32_t begin_return(struct zbud_arena *arena, bool *in_huge_region)
 static void finish_return(struct zbud_arena *arena, uint32_t page, bool returned)
 {
     lock_take(arena->lock);
-    arena->pages_leaving--;
+    arena->pages_moving--;
     if (returned) {
         push(arena, page, &arena->returned_first, &arena->returned_listed);
         arena->pages_returned++;
@@ -502,7 +576,7 @@ enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
 
         lock_take(arena->lock);
         over = bytes > arena->limit_bytes ? UINT64_MAX : pages_over(arena, bytes);
-        kept = pages_kept(arena) - arena->pages_leaving;
+        kept = pages_kept(arena) - arena->pages_moving;
         if (over == 0)
             arena->charged_bytes += bytes;
         give_changed(arena);

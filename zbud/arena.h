@@ -18,7 +18,9 @@
  *
  * Fresh memory comes 2 MiB at a time, as one huge page, where all of it fits below the limit; what
  * is not taken at once counts as kept. Nearer to the limit it comes page by page. So the kernel's
- * count of resident memory is never above the arena's.
+ * count of resident memory is never above the arena's. The first touch of a huge page takes .2 to .4
+ * ms, and over 4 on a virtual machine whose host has to find the memory: zbud_arena_prepare() lets
+ * somebody do it who has the time.
  *
  * Words: a page is *resident* when it holds real memory: in use or kept. Pages below the *mark*
  * have been resident once. *Excess* is what all that is counted comes to above the limit; it is
@@ -32,8 +34,8 @@
  *
  * Threads: every function may be called from any thread. A leaf lock is held for a few loads and
  * stores, never during a system call; the calls that change what a region's memory is made of
- * (the first page of fresh 2 MiB, the first page of such a region given back) take a second lock
- * before it and hold that during the system call.
+ * (fresh 2 MiB made ready, or their first page taken; the first page of such a region given back)
+ * take a second lock before it and hold that during the system call or the touch.
  */
 #ifndef ZBUD_ARENA_H
 #define ZBUD_ARENA_H
@@ -85,6 +87,15 @@ void zbud_arena_free(struct zbud_arena *arena);
  */
 enum zbud_status zbud_arena_take(struct zbud_arena *arena, uint32_t *page)
     __attribute__((warn_unused_result));
+
+/**
+ * zbud_arena_prepare() - touch 2 MiB of fresh memory before somebody needs a page of it.
+ * @pages_ready: as many pages as should be free with memory there; more are not made ready.
+ *
+ * False: there are that many, or what is fresh does not all fit below the limit. Who takes a page
+ * waits for it only where no other is free.
+ */
+bool zbud_arena_prepare(struct zbud_arena *arena, size_t pages_ready);
 
 /** zbud_arena_give() - the page is free; it keeps its memory until a trim or a charge needs it. */
 void zbud_arena_give(struct zbud_arena *arena, uint32_t page);

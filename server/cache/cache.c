@@ -25,6 +25,10 @@
 #define NO_EVICT_PAGES    ((8u << 20) / ZBUD_PAGE_BYTES)
 /* A store that finds no page though room was made has lost it to other threads: so often is it
  * tried again. */
+/* Memory that is touched before it is needed: 16 MiB, or this part of the limit. 60 MB a second are
+ * what one thread stores at most, and the background comes by each 100 ms. */
+#define READY_PAGES_MAX   4096u
+#define READY_PART        64u
 #define STORE_TRIES       64u
 #define SHORT_LIVED_S     10u
 #define EDIT_KEEP_BYTES   (64u << 10)
@@ -173,6 +177,12 @@ bool cache_make_room(struct cache *cache, size_t pages, uint32_t now_s)
             return zbud_arena_available(cache->arena) >= pages;
     }
     return true;
+}
+
+bool cache_prepare_memory(struct cache *cache)
+{
+    size_t part = zbud_arena_limit_pages(cache->arena) / READY_PART;
+    return zbud_arena_prepare(cache->arena, part < READY_PAGES_MAX ? part : READY_PAGES_MAX);
 }
 
 static uint32_t cache_now(const struct cache *cache)

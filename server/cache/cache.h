@@ -210,6 +210,14 @@ enum cache_compress {
 };
 enum cache_compress cache_compress(struct cache_keeper *keeper, uint32_t now_s);
 
+/**
+ * cache_prepare_memory() - let the system find 2 MiB that will be needed next: .2 to 5 ms, which a
+ * request would wait for otherwise.
+ *
+ * For the same thread, and as bounded. False: enough is ready, or the limit is near.
+ */
+bool cache_prepare_memory(struct cache *cache);
+
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
     uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large,

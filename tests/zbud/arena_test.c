@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PAGE               ((size_t)ZBUD_PAGE_BYTES)
+#define REGION_PAGES       512u
 /* The table has 4 bytes a page and is counted in whole pages, one for 1024. */
 #define TABLE_PAGES(pages) (((pages) + 1023) / 1024)
 #define LIMIT_FOR(pages)   (((pages) + TABLE_PAGES(pages)) * PAGE)
@@ -220,6 +221,39 @@ static void whole_regions_count_at_once(void **state)
     zbud_arena_free(arena);
 }
 
+/* Whole regions, counted as kept, in the order in which they lie; never more than fit the limit. */
+static void memory_is_ready_before_it_is_asked_for(void **state)
+{
+    struct zbud_arena *arena = zbud_arena_new((size_t)16 << 20, (size_t)7 << 20);
+    struct zbud_arena_figures figures;
+    uint32_t page;
+
+    (void)state;
+    assert_non_null(arena);
+    assert_false(zbud_arena_prepare(arena, 0));
+    assert_true(zbud_arena_prepare(arena, 1));
+    assert_false(zbud_arena_prepare(arena, REGION_PAGES));
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_int_equal(zbud_arena_take(arena, &page), ZBUD_OK);
+        assert_int_equal(page, i);
+    }
+    assert_true(zbud_arena_prepare(arena, REGION_PAGES));
+    zbud_arena_figures(arena, &figures);
+    assert_int_equal(figures.pages_used, 10);
+    assert_int_equal(figures.pages_kept, 2 * REGION_PAGES - 10);
+    /* What goes back to the system is the last of it, so the next region does not follow on it. */
+    assert_int_equal(zbud_arena_trim(arena, 3), 3);
+    assert_true(zbud_arena_prepare(arena, SIZE_MAX));
+    zbud_arena_check(arena);
+    assert_false(zbud_arena_prepare(arena, SIZE_MAX)); /* 7 MiB, and the table: three regions */
+    zbud_arena_figures(arena, &figures);
+    assert_int_equal(figures.pages_kept, 3 * REGION_PAGES - 10 - 3);
+    while (zbud_arena_take(arena, &page) == ZBUD_OK)
+        *(uint8_t *)zbud_arena_page(arena, page) = 1;
+    zbud_arena_check(arena);
+    zbud_arena_free(arena);
+}
+
 static void a_lower_limit_is_met_by_trimming(void **state)
 {
     struct zbud_arena *arena = zbud_arena_new(4096 * PAGE, LIMIT_FOR(100));
@@ -362,6 +396,7 @@ static void *govern(void *context)
 
         zbud_arena_set_limit(worker->arena, LIMIT_FOR(pages));
         (void)zbud_arena_trim(worker->arena, zbud_arena_excess(worker->arena));
+        (void)zbud_arena_prepare(worker->arena, REGION_PAGES / 4);
         zbud_arena_figures(worker->arena, &figures);
         worker->wrong += figures.pages_used + figures.pages_kept > figures.pages_max;
         (void)zbud_arena_available(worker->arena);
@@ -416,6 +451,7 @@ int main(void)
         cmocka_unit_test(links_make_chains),
         cmocka_unit_test(charges_count_and_push_kept_pages_out),
         cmocka_unit_test(whole_regions_count_at_once),
+        cmocka_unit_test(memory_is_ready_before_it_is_asked_for),
         cmocka_unit_test(a_lower_limit_is_met_by_trimming),
         cmocka_unit_test(ages_and_pool_numbers_only_grow),
         cmocka_unit_test(threads_share_it),

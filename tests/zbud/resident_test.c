@@ -160,6 +160,8 @@ static void never_above_the_count(void **state)
 
     (void)state;
     compare(scene, "new");
+    while (zbud_arena_prepare(scene->arena, PAGES / 2))
+        compare(scene, "made ready");
     take_all(scene);
     compare(scene, "filled");
     assert_true(scene->pages_count > PAGES - 32);
@@ -184,6 +186,8 @@ static void never_above_the_count(void **state)
     take_all(scene);
     compare(scene, "charge gone, refilled");
     zbud_arena_set_limit(scene->arena, LIMIT_BYTES);
+    (void)zbud_arena_prepare(scene->arena, SIZE_MAX);
+    compare(scene, "limit up again, some made ready");
     take_all(scene);
     compare(scene, "limit up again, refilled");
     give_some(scene, scene->pages_count);
