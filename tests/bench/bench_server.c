@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define STILL_S      25u
+#define SETTLE_S_MAX 600u
 
 struct bench_server {
     struct peer *peer;
@@ -96,6 +100,22 @@ uint64_t bench_server_figure(struct bench_server *server, const char *section, c
     if (!found)
         bench_fail(name, "the server has no such figure");
     return value;
+}
+
+void bench_wait_settled(struct bench_server *server)
+{
+    const struct timespec second = {.tv_sec = 1};
+    uint64_t settled = 0;
+
+    for (unsigned still_s = 0, waited_s = 0; still_s < STILL_S && waited_s < SETTLE_S_MAX;
+         still_s++, waited_s++) {
+        uint64_t now = bench_server_figure(server, "zbud", "records_settled");
+
+        if (now != settled)
+            still_s = 0;
+        settled = now;
+        nanosleep(&second, NULL);
+    }
 }
 
 long bench_server_pid(const struct bench_server *server)

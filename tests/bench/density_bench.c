@@ -17,12 +17,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
 #define STEP_BYTES    ((uint64_t)2 << 20) /* stored between two looks at the evictions */
-/* Items are compressed again when they are 10 to 20 s old. */
-#define STILL_S       25u
-#define SETTLE_S_MAX  600u
 #define TIMEOUT_MS    30000
 #define OPTIONS_BYTES 512u
 #define NAMES_MAX     32u
@@ -125,22 +122,6 @@ static void fill_until_eviction(struct filling *filling, struct held *held)
 }
 
 /* Waits until nothing is compressed again for longer than an item must be old for it. */
-static void wait_settled(struct filling *filling)
-{
-    const struct timespec second = {.tv_sec = 1};
-    uint64_t settled = 0;
-
-    for (unsigned still_s = 0, waited_s = 0; still_s < STILL_S && waited_s < SETTLE_S_MAX;
-         still_s++, waited_s++) {
-        uint64_t now = bench_server_figure(filling->server, "zbud", "records_settled");
-
-        if (now != settled)
-            still_s = 0;
-        settled = now;
-        nanosleep(&second, NULL);
-    }
-}
-
 static void fill_settled(struct filling *filling, struct held *held)
 {
     uint64_t items_before;
@@ -150,7 +131,7 @@ static void fill_settled(struct filling *filling, struct held *held)
         uint64_t evictions;
 
         items_before = held->items;
-        wait_settled(filling);
+        bench_wait_settled(filling->server);
         evictions = bench_server_figure(filling->server, "", "evictions");
         do {
             look(filling, held);

@@ -111,22 +111,70 @@ static bool prepare(struct load *load, const struct corpus_item *item, struct pr
     return true;
 }
 
+/* Keys that were drawn, by a hash of 64 bits, in a table at most half full; 0 is an empty place. */
+struct seen {
+    uint64_t *hashes;
+    uint64_t mask;
+};
+
+static bool seen_init(struct seen *seen, uint32_t items_count)
+{
+    uint64_t places = 2;
+
+    while (places < 2 * (uint64_t)items_count)
+        places *= 2;
+    seen->mask = places - 1;
+    seen->hashes = calloc(places, sizeof(*seen->hashes));
+    return seen->hashes != NULL;
+}
+
+/* False where the key was there before, or one of the same hash. */
+static bool seen_add(struct seen *seen, const struct corpus_item *item)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+
+    for (size_t i = 0; i < item->key_bytes; i++)
+        hash = (hash ^ item->key[i]) * 0x100000001b3u;
+    hash = corpus_random(&hash) | 1;
+    for (uint64_t at = hash >> 1;; at++) {
+        uint64_t *place = &seen->hashes[at & seen->mask];
+
+        if (*place == hash)
+            return false;
+        if (*place == 0) {
+            *place = hash;
+            return true;
+        }
+    }
+}
+
+/* Classes have some keys in common: an item's reply must be its own. */
+static bool prepare_all(struct load *load, struct corpus *corpus, uint32_t items_count)
+{
+    struct seen seen = {0};
+    struct corpus_item item;
+    bool good = load->items != NULL && seen_init(&seen, items_count);
+
+    while (good && load->items_count < items_count) {
+        corpus_item(corpus, corpus_draw(corpus), &item);
+        if (!seen_add(&seen, &item))
+            continue;
+        good = prepare(load, &item, &load->items[load->items_count]);
+        load->items_count += good;
+    }
+    free(seen.hashes);
+    return good;
+}
+
 struct load *load_new(struct corpus *corpus, uint32_t items_count)
 {
     struct load *load = calloc(1, sizeof(*load));
-    struct corpus_item item;
 
     if (load == NULL)
         return NULL;
     load->items = calloc(items_count, sizeof(*load->items));
     load->random = items_count;
-    for (uint32_t i = 0; load->items != NULL && i < items_count; i++) {
-        corpus_item(corpus, corpus_draw(corpus), &item);
-        if (!prepare(load, &item, &load->items[i]))
-            break;
-        load->items_count++;
-    }
-    if (load->items_count == items_count)
+    if (prepare_all(load, corpus, items_count))
         return load;
     load_free(load);
     return NULL;
@@ -141,6 +189,11 @@ void load_free(struct load *load)
     free(load->items);
     free(load->bytes);
     free(load);
+}
+
+size_t load_data_bytes(const struct load *load)
+{
+    return load->bytes_used;
 }
 
 static bool append(struct connection *connection, const void *bytes, size_t count)

@@ -46,9 +46,12 @@ struct load_result {
 
 struct load;
 
-/** load_new() - prepare requests for @items_count items drawn from @corpus. NULL: no memory. */
+/** load_new() - prepare requests for @items_count items drawn from @corpus, each with a key of its
+ * own. NULL: no memory. */
 struct load *load_new(struct corpus *corpus, uint32_t items_count);
 void load_free(struct load *load);
+/** load_data_bytes() - of all keys and values, each item's once more for its key. */
+size_t load_data_bytes(const struct load *load);
 
 /** load_fill() - store every item once at the server on that port. */
 bool load_fill(struct load *load, uint16_t port, char error[LOAD_ERROR_BYTES])

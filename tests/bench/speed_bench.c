@@ -5,7 +5,8 @@
  * the servers do in the background share core 1.
  * Each round runs every workload at one, at the other, and at a server that does nothing (floor.h),
  * so that what else happens on the machine meets all; medians of the rounds are shown. Every get
- * hits.
+ * hits: both may use as much memory as memcached needs for all items (an item's header is 56 bytes,
+ * and what slabs round up to is up to 1.25 times of it).
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
@@ -18,9 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVER_CORE 0
-#define LOAD_CORE   1
-#define ROUNDS_MAX  99u
+#define SERVER_CORE   0
+#define LOAD_CORE     1
+#define ROUNDS_MAX    99u
+#define MEMORY_MB_MIN 1024u
 
 static const struct load_plan PLANS[] = {
     {"GET, one at a time", LOAD_GET, 50, 1, false},
@@ -54,6 +56,7 @@ struct bench {
     const char *corpus;
     const char *only; /* workloads whose name has this in it */
     const char *options;
+    uint64_t settled; /* 0 or 1: wait until ours is done in the background, after filling */
     const char *programs[SERVERS_COUNT];
     struct bench_server *servers[SERVERS_COUNT];
     struct floor *floor;
@@ -150,6 +153,13 @@ static void print_table(struct bench *bench)
         "measured.\n");
 }
 
+static size_t memory_mb(const struct bench *bench, const struct load *load)
+{
+    const size_t items_mb = (load_data_bytes(load) + 64 * (size_t)bench->items) * 5 / 4 >> 20;
+
+    return MEMORY_MB_MIN > items_mb ? MEMORY_MB_MIN : items_mb;
+}
+
 static void run(struct bench *bench)
 {
     char error[CORPUS_ERROR_BYTES_MAX + LOAD_ERROR_BYTES];
@@ -160,8 +170,9 @@ static void run(struct bench *bench)
 
     if (load == NULL)
         bench_fail("items", corpus == NULL ? error : "no memory");
-    snprintf(options[OURS], sizeof(options[0]), "-m 1024 -t 1 %s", bench->options);
-    snprintf(options[THEIRS], sizeof(options[0]), "-m 1024 -t 1");
+    snprintf(options[OURS], sizeof(options[0]), "-m %zu -t 1 %s", memory_mb(bench, load),
+             bench->options);
+    snprintf(options[THEIRS], sizeof(options[0]), "-m %zu -t 1", memory_mb(bench, load));
     for (unsigned which = 0; which < SERVERS_COUNT; which++) {
         bench->servers[which] =
             bench_server_start(bench->programs[which], options[which], SERVER_CORE);
@@ -171,6 +182,8 @@ static void run(struct bench *bench)
         bench->workers[which] =
             bench_seat(bench_server_pid(bench->servers[which]), SERVER_CORE, LOAD_CORE);
     }
+    if (bench->settled != 0)
+        bench_wait_settled(bench->servers[OURS]);
     bench->floor = floor_start(SERVER_CORE);
     bench->workers[FLOOR] = floor_pid(bench->floor);
     for (unsigned round = 0; round < bench->rounds; round++) {
@@ -179,9 +192,11 @@ static void run(struct bench *bench)
                 run_one(bench, load, plan, which, round);
         }
     }
-    printf("%" PRIu64 " items of %s (%s), 50 connections, one worker thread, medians of %" PRIu64
-           " rounds of %.1f s\n",
-           bench->items, bench->corpus, corpus_origin(folder), bench->rounds, bench->seconds);
+    printf("%" PRIu64 " items of %s (%s)%s, -m %zu, 50 connections, one worker thread, medians of "
+           "%" PRIu64 " rounds of %.1f s\n",
+           bench->items, bench->corpus, corpus_origin(folder),
+           bench->settled != 0 ? ", settled" : "", memory_mb(bench, load), bench->rounds,
+           bench->seconds);
     print_table(bench);
     for (unsigned which = 0; which < SERVERS_COUNT; which++)
         bench_server_stop(bench->servers[which]);
@@ -201,6 +216,7 @@ int main(int argc, char **argv)
         {"corpus", "NAME", .text = &bench.corpus},
         {"only", "TEXT", .text = &bench.only},
         {"options", "TEXT", .text = &bench.options},
+        {"settled", "0|1", .whole = &bench.settled, .max = 1},
     };
 
     options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
