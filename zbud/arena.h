@@ -18,9 +18,9 @@
  *
  * Fresh memory comes 2 MiB at a time, as one huge page, where all of it fits below the limit; what
  * is not taken at once counts as kept. Nearer to the limit it comes page by page. So the kernel's
- * count of resident memory is never above the arena's. The first touch of a huge page takes .2 to .4
- * ms, and over 4 on a virtual machine whose host has to find the memory: zbud_arena_prepare() lets
- * somebody do it who has the time.
+ * count of resident memory is never above the arena's. The first touch of a huge page takes .2 to
+ * .4 ms, and over 4 on a virtual machine whose host has to find the memory: zbud_arena_prepare()
+ * lets somebody do it who has the time.
  *
  * Words: a page is *resident* when it holds real memory: in use or kept. Pages below the *mark*
  * have been resident once. *Excess* is what all that is counted comes to above the limit; it is

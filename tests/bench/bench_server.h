@@ -28,8 +28,8 @@ size_t bench_server_resident_bytes(const struct bench_server *server);
 /** bench_server_figure() - a number of "stats SECTION"; the benchmark ends where there is none. */
 uint64_t bench_server_figure(struct bench_server *server, const char *section, const char *name);
 long bench_server_pid(const struct bench_server *server);
-/** bench_wait_settled() - until nothing was compressed again in the background for 25 s, as items are
- * when they are 10 to 20 s old; at most ten minutes. Ours only. */
+/** bench_wait_settled() - until nothing was compressed again in the background for 25 s, as items
+ * are when they are 10 to 20 s old; at most ten minutes. Ours only. */
 void bench_wait_settled(struct bench_server *server);
 /** bench_cpu() - user and system time of all threads of a process so far, in seconds. */
 void bench_cpu(long pid, double *user_s, double *system_s);
