@@ -1,16 +1,15 @@
 /*
  * tails_bench.c - how long the slowest requests take, ours against memcached's and a floor's.
  *
- *   tails_bench [--rounds N] [--seconds N] [--items N] [--grow MILLION] [--only TEXT]
- *               [--options TEXT] OURS MEMCACHED
- *
  * A scene is a load, at its times whatever the server does (open loop), on a server in some state,
  * perhaps beside another client. Each round plays it at ours, at memcached and at a server that
  * does nothing (floor.h), the next round begins with the next of them; medians of the rounds are
  * shown. Who runs where, and before whom: tails_load.h.
  */
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 #include "tests/bench/floor.h"
+#include "tests/bench/options.h"
 #include "tests/bench/tails_load.h"
 
 #include <arpa/inet.h>
@@ -37,9 +36,9 @@
 #define MILLION           1e6
 
 enum {
-    OURS,
-    THEIRS,
-    SERVERS_COUNT,
+    OURS = OPTIONS_OURS,
+    THEIRS = OPTIONS_THEIRS,
+    SERVERS_COUNT = OPTIONS_PROGRAMS,
     FLOOR = SERVERS_COUNT,
     MEASURED_COUNT
 };
@@ -85,7 +84,7 @@ static const struct scene SCENES[] = {
 };
 
 struct bench {
-    unsigned rounds;
+    uint64_t rounds;
     double seconds;
     uint64_t items;
     double grow_million; /* tiny items in all rounds together; 0: what the seconds hold */
@@ -115,7 +114,7 @@ static struct load_plan plan_of(const struct bench *bench, const struct scene *s
     plan.keys = scene->stores_new ? NEW_KEYS : bench->items;
     plan.seconds = bench->seconds;
     if (scene->company == BESIDE_GROWTH && bench->grow_million > 0)
-        plan.seconds = bench->grow_million * MILLION / GROW_PER_S / bench->rounds;
+        plan.seconds = bench->grow_million * MILLION / GROW_PER_S / (double)bench->rounds;
     plan.mix[LOAD_GET] = scene->gets;
     plan.mix[LOAD_SET] = scene->sets;
     plan.must_hit = which != FLOOR && !scene->stores_new;
@@ -251,7 +250,7 @@ static double median_of(const struct bench *bench, unsigned which, size_t offset
     for (unsigned round = 0; round < bench->rounds; round++)
         memcpy(&values[round], (const char *)&bench->samples[which][round] + offset,
                sizeof(values[0]));
-    return bench_median(values, bench->rounds);
+    return bench_median(values, (unsigned)bench->rounds);
 }
 
 #define MEDIAN(member) median_of(bench, which, offsetof(struct tails_sample, member))
@@ -276,7 +275,7 @@ static struct summary summarize(const struct bench *bench, unsigned which)
 
         summary.best_p99 = fmin(summary.best_p99, sample->p99);
         summary.best_p999 = fmin(summary.best_p999, sample->p999);
-        summary.long_per_m += sample->long_per_m / bench->rounds;
+        summary.long_per_m += sample->long_per_m / (double)bench->rounds;
     }
     return summary;
 }
@@ -354,7 +353,8 @@ static void run(struct bench *bench)
     if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0)
         fprintf(stderr, "no %u descriptors: 10,000 connections will not be had\n",
                 DESCRIPTORS_COUNT);
-    printf("%" PRIu64 " items of %u bytes, 50 connections, one worker thread, medians of %u rounds "
+    printf("%" PRIu64 " items of %u bytes, 50 connections, one worker thread, medians of %" PRIu64
+           " rounds "
            "of %.1f s\n",
            bench->items, VALUE_BYTES, bench->rounds, bench->seconds);
     printf("us           %8s %8s %8s %9s %8s %8s %9s %9s %9s %9s\n", "p50", "p99", "p99.9", "max",
@@ -369,51 +369,20 @@ static void run(struct bench *bench)
            "floor has none.\n");
 }
 
-static bool read_arguments(struct bench *bench, int argc, char **argv)
-{
-    unsigned programs = 0;
-    int i = 1;
-
-    while (i < argc) {
-        const char *name = argv[i++];
-        const char *value = i < argc ? argv[i] : "";
-
-        if (name[0] != '-') {
-            if (programs == SERVERS_COUNT)
-                return false;
-            bench->programs[programs++] = name;
-            continue;
-        }
-        i++;
-        if (strcmp(name, "--rounds") == 0)
-            bench->rounds = (unsigned)strtoul(value, NULL, 10);
-        else if (strcmp(name, "--seconds") == 0)
-            bench->seconds = strtod(value, NULL);
-        else if (strcmp(name, "--items") == 0)
-            bench->items = strtoull(value, NULL, 10);
-        else if (strcmp(name, "--grow") == 0)
-            bench->grow_million = strtod(value, NULL);
-        else if (strcmp(name, "--only") == 0)
-            bench->only = value;
-        else if (strcmp(name, "--options") == 0)
-            bench->options = value;
-        else
-            return false;
-    }
-    return programs == SERVERS_COUNT && bench->rounds >= 1 && bench->rounds <= ROUNDS_MAX &&
-           bench->seconds > 0 && bench->items > 0 && bench->grow_million >= 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct bench bench = {
         .rounds = 7, .seconds = 1, .items = 200000, .only = "", .options = ""};
+    const struct options_row rows[] = {
+        {"rounds", "N", .whole = &bench.rounds, .min = 1, .max = ROUNDS_MAX},
+        {"seconds", "N", .number = &bench.seconds, .min = .01, .max = 3600},
+        {"items", "N", .whole = &bench.items, .min = 1, .max = NEW_KEYS},
+        {"grow", "MILLION", .number = &bench.grow_million, .min = 0, .max = 1000},
+        {"only", "TEXT", .text = &bench.only},
+        {"options", "TEXT", .text = &bench.options},
+    };
 
-    if (!read_arguments(&bench, argc, argv)) {
-        fprintf(stderr, "usage: tails_bench [--rounds N] [--seconds N] [--items N]"
-                        " [--grow MILLION] [--only TEXT] [--options TEXT] OURS MEMCACHED\n");
-        return EXIT_FAILURE;
-    }
+    options_read(rows, COUNT_OF(rows), NULL, bench.programs, argc, argv);
     run(&bench);
     return EXIT_SUCCESS;
 }

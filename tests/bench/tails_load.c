@@ -1,6 +1,7 @@
 #include "tests/bench/tails_load.h"
 
 #include "clients/load_run.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 
 #include <dirent.h>
