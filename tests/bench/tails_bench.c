@@ -13,6 +13,7 @@
 #include "tests/bench/tails_load.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -348,9 +349,12 @@ static void play(struct bench *bench, const struct scene *scene)
 
 static void run(struct bench *bench)
 {
-    const struct rlimit descriptors = {DESCRIPTORS_COUNT, DESCRIPTORS_COUNT};
+    struct rlimit descriptors;
 
-    if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+        bench_fail("getrlimit", strerror(errno));
+    descriptors.rlim_cur = descriptors.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_max < DESCRIPTORS_COUNT)
         fprintf(stderr, "no %u descriptors: 10,000 connections will not be had\n",
                 DESCRIPTORS_COUNT);
     printf("%" PRIu64 " items of %u bytes, 50 connections, one worker thread, medians of %" PRIu64
