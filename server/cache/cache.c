@@ -23,12 +23,12 @@
 /* Without eviction, what items may not use: connections must still find room. */
 #define NO_EVICT_PART     16u
 #define NO_EVICT_PAGES    ((8u << 20) / ZBUD_PAGE_BYTES)
-/* A store that finds no page though room was made has lost it to other threads: so often is it
- * tried again. */
 /* Memory that is touched before it is needed: 16 MiB, or this part of the limit. 60 MB a second are
  * what one thread stores at most, and the background comes by each 100 ms. */
 #define READY_PAGES_MAX   4096u
 #define READY_PART        64u
+/* A store that finds no page though room was made has lost it to other threads: so often is it
+ * tried again. */
 #define STORE_TRIES       64u
 #define SHORT_LIVED_S     10u
 #define EDIT_KEEP_BYTES   (64u << 10)
