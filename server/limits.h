@@ -61,7 +61,7 @@
 
 /* The cache's upkeep: so long at a stretch, then a pause that leaves it its share of a core
  * (without settling, LIMITS_MAINTAIN_PCT); and one after each round. A learning takes up to .3 s in
- * one piece: the pause behind it is cut, for the limit is kept by the same thread. */
+ * one piece: the pause behind it is cut into several, for the limit is kept by the same thread. */
 #define LIMITS_MAINTAIN_US             1000u
 #define LIMITS_MAINTAIN_PCT            10u
 #define LIMITS_MAINTAIN_PAUSE_US_MAX   200000u

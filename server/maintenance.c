@@ -23,6 +23,7 @@ struct maintenance {
     struct cache_keeper *keeper;
     unsigned share_pct;
     uint64_t look_us; /* between two looks for what is to be compressed */
+    uint64_t owed_us; /* to be paused before anything is done that can wait */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -49,7 +50,9 @@ static bool pause_for(struct maintenance *maintenance, uint64_t pause_us)
     return go_on;
 }
 
-/* Steps of the cache's upkeep for a moment; returns how long to pause after them. */
+/* Steps of the cache's upkeep for a moment; returns how long to pause after them. What took longer
+ * than its share, a learning, is made up for by pauses between which only that is done which cannot
+ * wait. */
 static uint64_t work(struct maintenance *maintenance)
 {
     const uint64_t started_us = clock_elapsed_us(maintenance->clock);
@@ -57,18 +60,26 @@ static uint64_t work(struct maintenance *maintenance)
     bool more;
 
     do {
+        const uint32_t now_s = clock_now_s(maintenance->clock);
         const bool fresh = cache_prepare_memory(maintenance->cache);
-        more = cache_maintain(maintenance->keeper, clock_now_s(maintenance->clock)) || fresh;
+        more = maintenance->owed_us == 0 ? cache_maintain(maintenance->keeper, now_s)
+                                         : cache_maintain_briefly(maintenance->keeper, now_s);
+        more = more || fresh;
         worked_us = clock_elapsed_us(maintenance->clock) - started_us;
     } while (more && worked_us < LIMITS_MAINTAIN_US);
-    if (!more) {
-        return LIMITS_MAINTAIN_ROUND_PAUSE_US;
-    }
     if (cache_is_over(maintenance->cache)) {
         return LIMITS_MAINTAIN_OVER_PAUSE_US;
     }
-    const uint64_t pause_us = worked_us * (100 - maintenance->share_pct) / maintenance->share_pct;
-    return pause_us < LIMITS_MAINTAIN_PAUSE_US_MAX ? pause_us : LIMITS_MAINTAIN_PAUSE_US_MAX;
+    maintenance->owed_us += worked_us * (100 - maintenance->share_pct) / maintenance->share_pct;
+    uint64_t pause_us = maintenance->owed_us;
+    if (!more && pause_us < LIMITS_MAINTAIN_ROUND_PAUSE_US) {
+        pause_us = LIMITS_MAINTAIN_ROUND_PAUSE_US;
+    }
+    if (pause_us > LIMITS_MAINTAIN_PAUSE_US_MAX) {
+        pause_us = LIMITS_MAINTAIN_PAUSE_US_MAX;
+    }
+    maintenance->owed_us -= pause_us < maintenance->owed_us ? pause_us : maintenance->owed_us;
+    return pause_us;
 }
 
 /* A pause of the other work, in which what stores leave uncompressed is compressed: looked for

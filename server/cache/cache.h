@@ -193,6 +193,10 @@ bool cache_is_over(const struct cache *cache);
  * where it returns false (a whole round found nothing more to do).
  */
 bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s);
+/** cache_maintain_briefly() - the same without what may as well be done later: squeezing and
+ * settling. */
+bool cache_maintain_briefly(struct cache_keeper *keeper, uint32_t now_s);
+
 /**
  * cache_compress() - one bounded step of compressing what single stores have left uncompressed,
  * where config->defer is set.

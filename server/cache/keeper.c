@@ -18,9 +18,6 @@
 /* Again when so many times as much was stored as at the last look, or so long after it; twice as
  * long whenever nothing better was found. */
 #define LEARN_STORED_TIMES     4u
-/* Contents that so many learnings in a row have found nothing in are looked at by the clock alone,
- * and with little: each look costs a full cache items. */
-#define LEARN_NOISE_TIMES      2u
 #define LEARN_AGAIN_S          60u
 #define LEARN_AGAIN_S_MAX      3600u
 /* Longer samples teach less: ratio 2.049 with 1 KiB of each, 2.075 with 4 KiB. */
@@ -32,6 +29,13 @@
  * be quick (.2 s a MiB), and more follow. */
 #define SAMPLES_BYTES_MIN      (256u << 10)
 #define SAMPLES_PART           16u
+/* While there is no dictionary, so much is looked at before anything is trained, only the start of
+ * each item: 1 ms and .4 MiB, where learning that there is nothing to learn took 100 and 6. Where
+ * there is, contents may have changed: a look at so many times between two learnings by the clock,
+ * if that part of what is there is new. */
+#define LOOK_TIMES             6u
+#define LOOK_BYTES             (128u << 10)
+#define LOOK_SAMPLE_BYTES      512u
 /* All dictionaries together, and the tables for compressing at the high level. */
 #define DICTIONARIES_PART      64u
 #define TABLES_PART            256u
@@ -64,18 +68,20 @@ struct cache_keeper {
     unsigned compress_shard;
     unsigned expired_shards; /* in a row, up to the last, with nothing left that has expired */
     uint64_t random;
+    uint32_t asked_s; /* whether a look is due */
     uint32_t looked_s;
+    uint64_t looked_stored;
+    uint64_t looked_raw_bytes; /* what was live then */
     uint32_t learned_s;
-    uint32_t again_s;   /* after learned_s */
-    unsigned fruitless; /* learnings in a row that brought nothing */
+    uint32_t again_s; /* after learned_s */
     uint64_t learned_stored;
-    uint64_t learned_raw_bytes; /* what was live then */
-    size_t charged_bytes;       /* for classes and dictionaries */
-    uint32_t leaving_s;         /* since when gathered.leaving is told to go, or told again */
-    unsigned leaving_count;     /* of dictionaries, then */
+    size_t charged_bytes;   /* for classes and dictionaries */
+    uint32_t leaving_s;     /* since when gathered.leaving is told to go, or told again */
+    unsigned leaving_count; /* of dictionaries, then */
     struct gain gains[DICTIONARIES_MAX];
     struct shard_put puts[GATHERED_ITEMS_MAX];
     uint8_t blocks[ZBUD_PAGE_BYTES];
+    struct gain improvements[DICTIONARIES_MAX]; /* what settling again has made of settled ones */
     struct gathered gathered;
 };
 
@@ -150,6 +156,11 @@ static bool keep_limit(struct cache_keeper *keeper, uint32_t now_s)
 
 /* ---- settling ---- */
 
+static size_t least(size_t one, size_t other)
+{
+    return one < other ? one : other;
+}
+
 /* What is no smaller at the high level stays as it is, if it needs no other dictionary. */
 static bool stays(const struct gathered_item *item, const struct shard_put *put, size_t put_bytes)
 {
@@ -158,21 +169,44 @@ static bool stays(const struct gathered_item *item, const struct shard_put *put,
     return (same || needs_none) && item->tag == put->tag && item->stored_bytes <= put_bytes;
 }
 
-static void count_gain(struct cache_keeper *keeper, const struct gathered_item *item,
-                       size_t put_bytes)
+/* Returns whether enough is known, and then whether it is @worth it. */
+static bool count(struct gain *gain, size_t before_bytes, size_t after_bytes, bool *worth)
 {
-    unsigned dictionary = kind_dictionary(item->kind);
-    struct gain *gain = &keeper->gains[dictionary];
-    gain->before_bytes += item->stored_bytes;
-    gain->after_bytes += put_bytes;
+    gain->before_bytes += before_bytes;
+    gain->after_bytes += after_bytes;
     if (gain->before_bytes < GAIN_BYTES_MIN)
-        return;
-    keeper->gathered.gainless[dictionary] =
-        gain->after_bytes * 100 > gain->before_bytes * (100 - GAIN_PCT);
+        return false;
+    *worth = gain->after_bytes * 100 <= gain->before_bytes * (100 - GAIN_PCT);
     if (gain->before_bytes > GAIN_BYTES_MAX) {
         gain->before_bytes /= 2;
         gain->after_bytes /= 2;
     }
+    return true;
+}
+
+/* What was passed over while it was tried is to be looked at again where it is worth it. */
+static void count_improvement(struct cache_keeper *keeper, unsigned dictionary, size_t before_bytes,
+                              size_t after_bytes)
+{
+    struct gathered *gathered = &keeper->gathered;
+    bool worth;
+    if (!count(&keeper->improvements[dictionary], before_bytes, after_bytes, &worth))
+        return;
+    if (worth && gathered->improve[dictionary] == IMPROVE_TRY)
+        gathered->improve_generation++;
+    gathered->improve[dictionary] = worth ? IMPROVE_ALL : IMPROVE_NONE;
+}
+
+static void count_gain(struct cache_keeper *keeper, const struct gathered_item *item,
+                       size_t put_bytes)
+{
+    unsigned dictionary = kind_dictionary(item->kind);
+    bool worth;
+    if (item->kind & KIND_SETTLED)
+        count_improvement(keeper, dictionary, item->stored_bytes, put_bytes);
+    else if (count(&keeper->gains[dictionary], item->stored_bytes,
+                   least(put_bytes, item->stored_bytes), &worth))
+        keeper->gathered.gainless[dictionary] = !worth;
 }
 
 /* A full cache gives a few pages once; what is compressed gives back more than it takes. */
@@ -201,7 +235,7 @@ static void settle_item(struct cache_keeper *keeper, struct shard *shard,
     put.kind |= KIND_SETTLED;
     size_t put_bytes = put.tag & RECORD_TAG_LARGE ? put.stream_bytes : put.payload_bytes;
     bool as_it_is = stays(item, &put, put_bytes);
-    count_gain(keeper, item, put_bytes < item->stored_bytes ? put_bytes : item->stored_bytes);
+    count_gain(keeper, item, put_bytes);
     if (!shard_settle(shard, item, as_it_is ? NULL : &put, put.kind) || as_it_is)
         prepare_drop(&keeper->prepare, &put);
 }
@@ -268,34 +302,30 @@ static uint64_t draw(struct cache_keeper *keeper)
     return keeper->random ^ keeper->random >> 29;
 }
 
-static size_t least(size_t one, size_t other)
-{
-    return one < other ? one : other;
-}
-
 static size_t limit_bytes(const struct cache *cache)
 {
     return zbud_arena_limit_pages(cache->arena) * ZBUD_PAGE_BYTES;
 }
 
-static bool sees_noise(const struct cache_keeper *keeper)
-{
-    return current_classes(&keeper->prepare.cache->current) == NULL &&
-           keeper->fruitless >= LEARN_NOISE_TIMES;
-}
+enum due {
+    DUE_NOTHING,
+    DUE_LOOK, /* whether there is anything to learn */
+    DUE_LEARN
+};
 
 /* Whether there is enough to learn from, and enough that is new. */
-static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
+static enum due learn_due(struct cache_keeper *keeper, uint32_t now_s)
 {
     struct cache *cache = keeper->prepare.cache;
+    bool has_classes = current_classes(&cache->current) != NULL;
     uint64_t stored = 0, items = 0, raw_bytes = 0;
     if (!cache->config.compress || !current_settled(&cache->current) ||
         limit_bytes(cache) < LEARN_MEMORY_BYTES_MIN)
-        return false;
+        return DUE_NOTHING;
     /* Until there is a dictionary, whatever comes in is stored at a loss. */
-    if (now_s == keeper->looked_s && current_classes(&cache->current) != NULL)
-        return false;
-    keeper->looked_s = now_s;
+    if (now_s == keeper->asked_s && has_classes)
+        return DUE_NOTHING;
+    keeper->asked_s = now_s;
     for (unsigned i = 0; i < cache->config.shards; i++) {
         uint64_t shard_items, shard_raw_bytes;
         stored += shard_stored(cache->shards[i], &shard_items, &shard_raw_bytes);
@@ -304,27 +334,30 @@ static bool learn_due(struct cache_keeper *keeper, uint32_t now_s)
     }
     if (items < LEARN_ITEMS_MIN || raw_bytes < LEARN_RAW_BYTES_MIN ||
         stored == keeper->learned_stored)
-        return false;
-    if ((sees_noise(keeper) || stored < keeper->learned_stored * LEARN_STORED_TIMES) &&
-        now_s - keeper->learned_s < keeper->again_s)
-        return false;
-    keeper->learned_stored = stored;
-    keeper->learned_raw_bytes = raw_bytes;
-    keeper->learned_s = now_s;
-    return true;
+        return DUE_NOTHING;
+    bool learns = stored >= keeper->learned_stored * LEARN_STORED_TIMES ||
+                  now_s - keeper->learned_s >= keeper->again_s;
+    bool looks = has_classes && now_s - keeper->looked_s >= keeper->again_s / LOOK_TIMES &&
+                 stored - keeper->looked_stored >= items / LOOK_TIMES;
+    if (!learns && !looks)
+        return DUE_NOTHING;
+    keeper->looked_s = now_s;
+    keeper->looked_stored = stored;
+    keeper->looked_raw_bytes = raw_bytes;
+    return learns && has_classes ? DUE_LEARN : DUE_LOOK;
 }
 
-static void draw_samples(struct cache_keeper *keeper, struct samples *samples)
+static void draw_samples(struct cache_keeper *keeper, struct samples *samples, size_t bytes_max)
 {
     struct cache *cache = keeper->prepare.cache;
     for (unsigned tries = 0; tries < 2 * SAMPLES_MAX; tries++) {
         struct shard *shard = cache->shards[draw(keeper) % cache->config.shards];
-        uint8_t *room = samples_room(samples, SAMPLE_BYTES);
+        uint8_t *room = samples_room(samples, bytes_max);
         size_t key_bytes;
         if (room == NULL)
             break;
-        size_t bytes = shard_sample(shard, draw(keeper), keeper->prepare.codec, room, SAMPLE_BYTES,
-                                    &key_bytes);
+        size_t bytes =
+            shard_sample(shard, draw(keeper), &keeper->gathered, room, bytes_max, &key_bytes);
         if (bytes > 0)
             samples_add(samples, bytes, key_bytes);
     }
@@ -372,6 +405,20 @@ static void choose_leaving(struct cache_keeper *keeper)
     keeper->leaving_s = keeper->prepare.now_s;
 }
 
+/* A freed number will be another dictionary's. */
+static void forget_freed(struct cache_keeper *keeper)
+{
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        if (dictionaries_uses(keeper->prepare.cache->dictionaries, number) > 0)
+            continue;
+        keeper->gains[number] = (struct gain){0};
+        keeper->gathered.gainless[number] = false;
+        keeper->improvements[number] = (struct gain){0};
+        keeper->gathered.improve[number] = IMPROVE_TRY;
+    }
+    keeper->gathered.leaving = 0;
+}
+
 /* What classes and dictionaries take now; dictionaries without use are freed first. */
 static void tidy(struct cache_keeper *keeper)
 {
@@ -379,10 +426,7 @@ static void tidy(struct cache_keeper *keeper)
     current_tidy(&cache->current);
     if (dictionaries_tidy(cache->dictionaries) > 0) {
         codec_forget(keeper->prepare.codec);
-        /* A freed number will be another dictionary's. */
-        memset(keeper->gains, 0, sizeof(keeper->gains));
-        memset(keeper->gathered.gainless, 0, sizeof(keeper->gathered.gainless));
-        keeper->gathered.leaving = 0;
+        forget_freed(keeper);
     }
     unsigned classes = current_classes(&cache->current) != NULL;
     classes += !current_settled(&cache->current);
@@ -394,10 +438,19 @@ static void tidy(struct cache_keeper *keeper)
     }
 }
 
-static bool learn_from(struct cache_keeper *keeper, struct samples *samples, unsigned classes_max)
+/* With other classes each dictionary's records are tried anew. */
+static void improve_again(struct cache_keeper *keeper)
+{
+    memset(keeper->improvements, 0, sizeof(keeper->improvements));
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++)
+        keeper->gathered.improve[number] = IMPROVE_TRY;
+    keeper->gathered.improve_generation++;
+}
+
+static bool learn_from(struct cache_keeper *keeper, struct samples *samples)
 {
     struct cache *cache = keeper->prepare.cache;
-    draw_samples(keeper, samples);
+    draw_samples(keeper, samples, SAMPLE_BYTES);
     if (samples->count == 0)
         return false;
     struct learn_task task = {
@@ -408,46 +461,73 @@ static bool learn_from(struct cache_keeper *keeper, struct samples *samples, uns
         .limit_bytes = limit_bytes(cache),
         .price_bytes =
             codec_dictionary_bytes() + CLASS_PAGES * cache->config.shards * ZBUD_PAGE_BYTES,
-        .classes_max = classes_max,
+        .classes_max = classes_max_for(limit_bytes(cache)),
         .now_s = keeper->prepare.now_s,
     };
     struct classes *classes = learn(&task);
     if (classes == NULL)
         return false;
     current_publish(&cache->current, classes);
+    improve_again(keeper);
     atomic_fetch_add_explicit(&cache->learned, 1, memory_order_relaxed);
     return true;
 }
 
-/* What learning makes is charged before with what it takes for a moment, and kept charged. */
-static void learn_now(struct cache_keeper *keeper)
+static bool look_at(struct cache_keeper *keeper, struct samples *samples)
 {
-    struct cache *cache = keeper->prepare.cache;
-    size_t limit = limit_bytes(cache);
-    size_t data_bytes = keeper->learned_raw_bytes / SAMPLES_PART;
-    data_bytes = data_bytes > SAMPLES_BYTES_MIN ? data_bytes : SAMPLES_BYTES_MIN;
-    data_bytes = least(data_bytes, least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES));
-    unsigned classes_max = classes_max_for(limit);
-    if (sees_noise(keeper)) {
-        data_bytes = least(data_bytes, SAMPLES_BYTES_MIN);
-        classes_max = 1;
-    }
-    size_t bytes = sizeof(struct samples) + data_bytes + learn_bytes(data_bytes, classes_max);
-    bool better = false;
-    if (cache_charge(cache, bytes) != CACHE_OK)
-        return;
+    draw_samples(keeper, samples, LOOK_SAMPLE_BYTES);
+    const struct cache *cache = keeper->prepare.cache;
+    return learn_is_promising(cache->dictionaries, current_classes(&cache->current), samples,
+                              keeper->prepare.codec);
+}
+
+/* Does it with samples of up to that many bytes. All memory is charged before, and what learning
+ * leaves stays so: tidy() is due. */
+static bool with_samples(struct cache_keeper *keeper, size_t data_bytes, size_t more_bytes,
+                         bool (*use)(struct cache_keeper *, struct samples *))
+{
+    size_t bytes = sizeof(struct samples) + data_bytes + more_bytes;
+    bool found = false;
+    if (cache_charge(keeper->prepare.cache, bytes) != CACHE_OK)
+        return false;
     keeper->charged_bytes += bytes;
     struct samples *samples = malloc(sizeof(*samples) + data_bytes);
     if (samples != NULL) {
         samples_init(samples, data_bytes);
-        better = learn_from(keeper, samples, classes_max);
+        found = use(keeper, samples);
         free(samples);
     }
     tidy(keeper);
-    keeper->fruitless = better ? 0 : keeper->fruitless + 1;
+    return found;
+}
+
+static void learn_now(struct cache_keeper *keeper)
+{
+    size_t limit = limit_bytes(keeper->prepare.cache);
+    size_t data_bytes = keeper->looked_raw_bytes / SAMPLES_PART;
+    data_bytes = data_bytes > SAMPLES_BYTES_MIN ? data_bytes : SAMPLES_BYTES_MIN;
+    data_bytes = least(data_bytes, least(limit / LEARN_MEMORY_PART, SAMPLES_BYTES));
+    bool better = with_samples(keeper, data_bytes, learn_bytes(data_bytes, classes_max_for(limit)),
+                               learn_from);
     keeper->again_s = better ? LEARN_AGAIN_S : 2 * keeper->again_s;
     if (keeper->again_s > LEARN_AGAIN_S_MAX)
         keeper->again_s = LEARN_AGAIN_S_MAX;
+}
+
+static void learn_if_due(struct cache_keeper *keeper, uint32_t now_s)
+{
+    enum due due = learn_due(keeper, now_s);
+    bool has_classes = current_classes(&keeper->prepare.cache->current) != NULL;
+    bool learns =
+        due == DUE_LEARN ||
+        (due == DUE_LOOK && with_samples(keeper, LOOK_BYTES, learn_look_bytes(), look_at));
+    /* With classes a look in vain is none of the learnings that are due by the clock. */
+    if (learns || (due == DUE_LOOK && !has_classes)) {
+        keeper->learned_stored = keeper->looked_stored;
+        keeper->learned_s = now_s;
+    }
+    if (learns)
+        learn_now(keeper);
 }
 
 /* ---- one step ---- */
@@ -462,19 +542,35 @@ static bool expire(struct cache_keeper *keeper, uint32_t now_s)
     return keeper->expired_shards < cache->config.shards;
 }
 
+/* What cannot wait. Returns true where that is all a step is to do, as a lowered limit has to be
+ * kept; @expiring: whether more is known to have expired. */
+static bool maintain_now(struct cache_keeper *keeper, uint32_t now_s, bool *expiring)
+{
+    struct cache *cache = keeper->prepare.cache;
+    atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
+    keeper->prepare.now_s = now_s;
+    /* Before anything is evicted for the limit. */
+    *expiring = expire(keeper, now_s);
+    if (keep_limit(keeper, now_s))
+        return true;
+    learn_if_due(keeper, now_s);
+    tidy(keeper);
+    return false;
+}
+
+bool cache_maintain_briefly(struct cache_keeper *keeper, uint32_t now_s)
+{
+    bool expiring;
+    return maintain_now(keeper, now_s, &expiring) || expiring;
+}
+
 bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
 {
     struct cache *cache = keeper->prepare.cache;
     struct shard *shard = cache->shards[keeper->shard];
-    atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
-    keeper->prepare.now_s = now_s;
-    /* Before anything is evicted for the limit. */
-    bool expiring = expire(keeper, now_s);
-    if (keep_limit(keeper, now_s))
+    bool expiring;
+    if (maintain_now(keeper, now_s, &expiring))
         return true;
-    if (learn_due(keeper, now_s))
-        learn_now(keeper);
-    tidy(keeper);
     keeper->prepare.classes = current_classes(&cache->current);
     if (keeper->gathered.classes == NULL && keeper->prepare.classes != NULL)
         keeper->gathered.generation++;

@@ -20,6 +20,7 @@
 #include "server/cache/codec.h"
 #include "server/cache/dictionary.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,6 +70,18 @@ void samples_add(struct samples *samples, size_t bytes, size_t key_bytes);
  */
 struct classes *learn(const struct learn_task *task) __attribute__((warn_unused_result));
 #define LEARN_BETTER_PCT 3u
+
+/**
+ * learn_is_promising() - whether some of the samples, as a dictionary, serve others better than the
+ * current classes.
+ * @current: NULL: none yet.
+ *
+ * That no dictionary helps, or that contents have changed, is found out so without training one.
+ */
+bool learn_is_promising(const struct dictionaries *dictionaries, const struct classes *current,
+                        const struct samples *samples, struct codec *codec);
+/** learn_look_bytes() - memory that takes for a moment, beside the samples. */
+size_t learn_look_bytes(void);
 
 /** learn_bytes() - the most memory that learning takes for a moment, beside the samples. */
 size_t learn_bytes(size_t data_bytes, unsigned classes_max);

@@ -71,6 +71,14 @@ struct gathered_item {
     bool copied; /* false: larger than a block, it can only be moved as it is */
 };
 
+/* What is to become of a dictionary's settled logs when nothing else is due: whether the classes of
+ * today serve their items better is tried with one in SETTLE_TRY_PART of them. */
+enum improve {
+    IMPROVE_TRY,
+    IMPROVE_ALL,
+    IMPROVE_NONE
+};
+
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
     const struct classes *classes; /* that they are to be settled by */
@@ -81,6 +89,8 @@ struct gathered {
     /* By dictionary: whether settling has brought nothing for it lately. Of such logs only one in
      * SETTLE_TRY_PART is tried, the others are taken for settled as they are. */
     bool gainless[DICTIONARIES_MAX];
+    enum improve improve[DICTIONARIES_MAX];
+    unsigned improve_generation; /* changes with what is to be improved */
     unsigned count;
     size_t bytes_used;
     struct gathered_item items[GATHERED_ITEMS_MAX];
@@ -166,11 +176,13 @@ void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
 
 /**
  * shard_sample() - one item drawn at random, its first bytes to @out.
+ * @gathered:  its bytes are scratch.
  * @key_bytes: set to its key's length.
  *
- * Returns how many bytes, at most @out_bytes; 0 where the draw met no item.
+ * Returns how many bytes, at most @out_bytes; 0 where the draw met no item, or one larger than a
+ * block.
  */
-size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
+size_t shard_sample(struct shard *shard, uint64_t random, struct gathered *gathered, uint8_t *out,
                     size_t out_bytes, size_t *key_bytes);
 /** shard_stored() - items ever stored; of them live, and their raw bytes. */
 uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes);

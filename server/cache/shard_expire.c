@@ -6,10 +6,11 @@
 #include <assert.h>
 #include <string.h>
 
-/* Some 10 records a page, each a look at its header: a step of about 50 us. */
+/* Pages come to in a step, and segments of the index looked at, of which one may be rebuilt. */
 #define CRAWL_PAGES       32u
 #define CRAWL_SEGMENTS    4u
-/* What shard_expire() does in a step, in records looked at: some 60 us; a log more may be begun. */
+/* What shard_expire() does in a step, in records looked at: some 60 us; a log more may be begun.
+ * Also what shard_crawl() does while it looks for flushed items; a page more may be begun. */
 #define EXPIRE_WORK       768u
 #define EXPIRE_WORK_LOG   16u /* to come to a log */
 #define EXPIRE_WORK_GONE  16u /* to remove or move a record: key decompressed, slot looked for */
@@ -26,6 +27,8 @@ struct crawl {
     struct shard *shard;
     uint32_t now_s;
     struct gathered *gathered; /* NULL: none is wanted */
+    bool improves;
+    unsigned work; /* done so far, as of EXPIRE_WORK */
 };
 
 /* What a look at a log comes to. */
@@ -154,25 +157,35 @@ static bool taken_for_settled(const struct gathered *gathered, struct shard *sha
     return true;
 }
 
-static bool is_settled(const struct gathered *gathered, unsigned kind)
+static bool is_settled(const struct crawl *crawl, struct zbud_handle log, unsigned kind)
+    ZB_REQUIRES(crawl->shard->lock)
 {
+    const struct gathered *gathered = crawl->gathered;
     unsigned dictionary = kind_dictionary(kind);
-    bool may_stay = dictionary != 0 ? dictionary != gathered->leaving : gathered->classes == NULL;
-    return may_stay && (kind & KIND_SETTLED);
+    if (!(kind & KIND_SETTLED) || dictionary == 0)
+        return (kind & KIND_SETTLED) && gathered->classes == NULL;
+    if (dictionary == gathered->leaving)
+        return false;
+    if (!crawl->improves || gathered->improve[dictionary] == IMPROVE_NONE)
+        return true;
+    return gathered->improve[dictionary] == IMPROVE_TRY &&
+           shard_log_base(crawl->shard, log) % SETTLE_TRY_PART != 0;
 }
 
 /* Open logs and young ones are left alone: what is overwritten soon is overwritten there. A log
  * that is open for a dictionary nothing is compressed with any more is closed first. */
-static void gather_log(struct gathered *gathered, struct shard *shard, struct zbud_handle log)
-    ZB_REQUIRES(shard->lock)
+static void gather_log(const struct crawl *crawl, struct zbud_handle log)
+    ZB_REQUIRES(crawl->shard->lock)
 {
+    struct shard *shard = crawl->shard;
+    struct gathered *gathered = crawl->gathered;
     if (shard_log_base(shard, log) > shard->old_sequence)
         return;
     unsigned kind = shard_log_kind(shard, log);
     bool current = classes_name(gathered->classes, kind_dictionary(kind));
     if (zbud_log_is_open(shard->pool, log) && (current || zbud_log_close(shard->pool, log)))
         return;
-    if (dies_young(kind) || is_settled(gathered, kind) ||
+    if (dies_young(kind) || is_settled(crawl, log, kind) ||
         taken_for_settled(gathered, shard, log, kind))
         return;
     unsigned records = zbud_log_records(shard->pool, log);
@@ -190,19 +203,25 @@ static void crawl_log(void *owner, struct zbud_handle log)
     lock_is_held(&shard->lock);
     if (shard->sweeps_due > 0) {
         struct look look = expire_log(shard, log, crawl->now_s);
+        crawl->work += look.work;
         if (look.log_gone)
             return;
         if (look.gone > 0)
             shard_squeeze_due(shard, log);
     }
     if (crawl->gathered != NULL)
-        gather_log(crawl->gathered, shard, log);
+        gather_log(crawl, log);
 }
 
 static bool settle_due(const struct shard *shard, const struct gathered *gathered)
 {
     return gathered != NULL && (shard->settled_sequence != shard->old_sequence ||
                                 shard->settled_generation != gathered->generation);
+}
+
+static bool improve_due(const struct shard *shard, const struct gathered *gathered)
+{
+    return gathered != NULL && shard->improved_generation != gathered->improve_generation;
 }
 
 static void pass_time(struct shard *shard, uint32_t now_s)
@@ -223,6 +242,10 @@ static void round_done(struct shard *shard, const struct gathered *gathered)
         shard->settled_sequence = shard->round_sequence;
         shard->settled_generation = shard->round_generation;
     }
+    if (shard->round_improves)
+        shard->improved_generation = shard->round_improve_generation;
+    shard->round_improves = true;
+    shard->round_improve_generation = gathered != NULL ? gathered->improve_generation : 0;
     shard->round_incomplete = false;
     shard->round_sequence = shard->old_sequence;
     shard->round_generation = gathered != NULL ? gathered->generation : 0;
@@ -232,7 +255,7 @@ static void round_done(struct shard *shard, const struct gathered *gathered)
 static bool crawl_pages(struct shard *shard, struct crawl *crawl) ZB_REQUIRES(shard->lock)
 {
     bool done = false;
-    for (unsigned pages = 0; pages < CRAWL_PAGES && !done; pages++) {
+    for (unsigned pages = 0; pages < CRAWL_PAGES && crawl->work < EXPIRE_WORK && !done; pages++) {
         done = zbud_walk(shard->pool, 1, crawl_log, crawl);
         if (crawl->gathered != NULL && crawl->gathered->count > 0)
             break;
@@ -251,12 +274,16 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
     lock_take(&shard->lock);
     shard_catch_up(shard, now_s);
     pass_time(shard, now_s);
-    if (shard->sweeps_due > 0 || settle_due(shard, gathered)) {
+    bool due = shard->sweeps_due > 0 || settle_due(shard, gathered);
+    if (due || improve_due(shard, gathered)) {
+        crawl.improves = !due;
+        shard->round_improves = shard->round_improves && crawl.improves;
         done = crawl_pages(shard, &crawl);
         if (done)
             round_done(shard, gathered);
     }
-    for (unsigned i = 0; i < CRAWL_SEGMENTS; i++)
+    size_t index_had = index_pages(shard->index);
+    for (unsigned i = 0; i < CRAWL_SEGMENTS && index_pages(shard->index) == index_had; i++)
         index_shrink(shard->index);
     shard_note_oldest(shard);
     lock_give(&shard->lock);
@@ -295,7 +322,7 @@ bool shard_settle(struct shard *shard, const struct gathered_item *item,
     return settled;
 }
 
-size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, uint8_t *out,
+size_t shard_sample(struct shard *shard, uint64_t random, struct gathered *gathered, uint8_t *out,
                     size_t out_bytes, size_t *key_bytes)
 {
     struct shard_found found;
@@ -304,14 +331,12 @@ size_t shard_sample(struct shard *shard, uint64_t random, struct codec *codec, u
     const uint64_t *slot = index_sample(shard->index, random);
     if (slot != NULL && shard_record(shard, index_slot_place(slot), &found)) {
         bytes = found.record.key_bytes + found.record.value_bytes;
-        uint8_t *entry = codec_scratch(codec);
-        /* A large record's blocks are gathered in that same scratch. */
-        if (bytes > CODEC_BLOCK_BYTES || (found.record.tag & RECORD_TAG_LARGE) ||
-            !shard_read_entry(shard, &found, codec, entry))
+        if (bytes > CODEC_BLOCK_BYTES ||
+            !shard_read_entry(shard, &found, gathered->codec, gathered->bytes))
             bytes = 0;
         bytes = bytes < out_bytes ? bytes : out_bytes;
         *key_bytes = found.record.key_bytes;
-        memcpy(out, entry, bytes);
+        memcpy(out, gathered->bytes, bytes);
     }
     lock_give(&shard->lock);
     return bytes;

@@ -68,6 +68,10 @@ struct shard {
     /* Logs of KIND_FRESH that wait to be compressed, the oldest first. */
     _Atomic unsigned fresh_count; /* written under the lock, read without */
     struct zbud_handle fresh[SHARD_FRESH_MAX];
+    /* The same of improving, which only a round does in which nothing else was ever due. */
+    unsigned improved_generation;
+    unsigned round_improve_generation;
+    bool round_improves;
     struct shard_counters counters;
     struct histogram reclaim_ns;
 };

@@ -184,6 +184,19 @@ static void test_change_of_schema(void **state)
     expect_all(rig, 1);
 }
 
+/* A change is noticed long before a learning is due by the clock. */
+static void test_change_is_noticed(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures figures;
+    store_all(rig, 0);
+    maintain(rig, 1);
+    store_all(rig, 1);
+    cache_maintain(rig->keeper, rig->now_s);
+    cache_figures(rig->cache, &figures);
+    assert_int_equal(figures.classes_learned, 2);
+}
+
 /* What serves well stays, however often it is looked at. */
 static void test_no_needless_change(void **state)
 {
@@ -196,6 +209,39 @@ static void test_no_needless_change(void **state)
     cache_figures(rig->cache, &figures);
     assert_in_range(figures.classes_learned, 1, 3);
     expect_all(rig, 0);
+}
+
+/* What was settled with a worse dictionary is settled again once there is a better one, and then
+ * stays. */
+static void test_settle_again(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_figures first, worse, better, later;
+    /* Until it is seldom looked whether contents have changed. */
+    for (unsigned i = 0; i < 6; i++) {
+        store_all(rig, 0);
+        maintain(rig, 1000);
+    }
+    cache_figures(rig->cache, &first);
+    store_all(rig, 1);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &worse);
+    assert_int_equal(worse.classes_learned, first.classes_learned);
+    assert_true(worse.settled >= first.settled + ITEMS_COUNT - 4 * 128);
+    maintain(rig, 1000);
+    maintain(rig, 1);
+    cache_figures(rig->cache, &better);
+    assert_int_equal(better.classes_learned, first.classes_learned + 1);
+    assert_true(better.stored_bytes - first.stored_bytes <
+                (worse.stored_bytes - first.stored_bytes) * 9 / 10);
+    /* All that has the same dictionary, and an eighth of it to find out. */
+    assert_in_range(better.settled - worse.settled, ITEMS_COUNT - 4 * 128,
+                    2 * ITEMS_COUNT + 2 * ITEMS_COUNT / 8);
+    maintain(rig, 20);
+    cache_figures(rig->cache, &later);
+    assert_int_equal(later.settled, better.settled);
+    expect_all(rig, 0);
+    expect_all(rig, 1);
 }
 
 static void test_change_while_settling(void **state)
@@ -422,7 +468,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settle_when_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_change_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_settle_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_noise_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_short_lived_stay_raw, set_up, tear_down),
