@@ -30,12 +30,13 @@ struct eviction {
     size_t rescue_bytes_left;
 };
 
-/* What is moved goes to where others expire when it does. */
+/* What is moved goes to others that were moved, and expire when it does. */
 static bool move_by_time_left(struct shard *shard, struct shard_found *found, uint32_t now_s)
     ZB_REQUIRES(shard->lock)
 {
     unsigned expiry = expiry_class(found->record.expiry_s, now_s);
-    return shard_move(shard, found, kind_with_expiry(found->kind, expiry), found->record.expiry_s);
+    unsigned kind = kind_with_expiry(found->kind, expiry) | KIND_MOVED;
+    return shard_move(shard, found, kind, found->record.expiry_s);
 }
 
 static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_found *found)

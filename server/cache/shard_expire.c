@@ -157,8 +157,8 @@ static bool taken_for_settled(const struct gathered *gathered, struct shard *sha
     return true;
 }
 
-static bool is_settled(const struct crawl *crawl, struct zbud_handle log, unsigned kind)
-    ZB_REQUIRES(crawl->shard->lock)
+static bool is_settled(const struct crawl *crawl, const struct shard *shard, struct zbud_handle log,
+                       unsigned kind)
 {
     const struct gathered *gathered = crawl->gathered;
     unsigned dictionary = kind_dictionary(kind);
@@ -169,15 +169,14 @@ static bool is_settled(const struct crawl *crawl, struct zbud_handle log, unsign
     if (!crawl->improves || gathered->improve[dictionary] == IMPROVE_NONE)
         return true;
     return gathered->improve[dictionary] == IMPROVE_TRY &&
-           shard_log_base(crawl->shard, log) % SETTLE_TRY_PART != 0;
+           shard_log_base(shard, log) % SETTLE_TRY_PART != 0;
 }
 
 /* Open logs and young ones are left alone: what is overwritten soon is overwritten there. A log
  * that is open for a dictionary nothing is compressed with any more is closed first. */
-static void gather_log(const struct crawl *crawl, struct zbud_handle log)
-    ZB_REQUIRES(crawl->shard->lock)
+static void gather_log(const struct crawl *crawl, struct shard *shard, struct zbud_handle log)
+    ZB_REQUIRES(shard->lock)
 {
-    struct shard *shard = crawl->shard;
     struct gathered *gathered = crawl->gathered;
     if (shard_log_base(shard, log) > shard->old_sequence)
         return;
@@ -185,7 +184,7 @@ static void gather_log(const struct crawl *crawl, struct zbud_handle log)
     bool current = classes_name(gathered->classes, kind_dictionary(kind));
     if (zbud_log_is_open(shard->pool, log) && (current || zbud_log_close(shard->pool, log)))
         return;
-    if (dies_young(kind) || is_settled(crawl, log, kind) ||
+    if (dies_young(kind) || is_settled(crawl, shard, log, kind) ||
         taken_for_settled(gathered, shard, log, kind))
         return;
     unsigned records = zbud_log_records(shard->pool, log);
@@ -210,7 +209,7 @@ static void crawl_log(void *owner, struct zbud_handle log)
             shard_squeeze_due(shard, log);
     }
     if (crawl->gathered != NULL)
-        gather_log(crawl, log);
+        gather_log(crawl, shard, log);
 }
 
 static bool settle_due(const struct shard *shard, const struct gathered *gathered)
