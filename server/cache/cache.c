@@ -284,11 +284,13 @@ static enum codec_level level_for(const struct cache_store *store, uint32_t now_
 
 /* One of many stores in a row finds the tables of the codec where the last one left them: then it
  * takes less time here than bringing what was written to another core. */
-static bool can_wait(const struct cache_worker *worker, const struct shard *shard,
+static bool can_wait(struct cache_worker *worker, const struct shard *shard,
                      const struct cache_store *store)
 {
-    return worker->cache->config.defer && prepare_can_wait(store->key_bytes + store->value_bytes) &&
-           shard_fresh_room(shard);
+    size_t entry_bytes = store->key_bytes + store->value_bytes;
+    bool alone = !was_expected(worker);
+    return worker->cache->config.defer && prepare_can_wait(entry_bytes, alone) &&
+           shard_fresh_room(shard, entry_bytes);
 }
 
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
@@ -313,11 +315,9 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     enum cache_status status = CACHE_NO_MEMORY;
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
-    bool waits = !was_expected(worker) && level == CODEC_FAST &&
-                 can_wait(worker, shard_of(cache, hash), store);
-    if (waits)
-        prepare_fresh(store->entry, &put);
-    if (waits || prepare_put(&worker->prepare, level, store->entry, &put)) {
+    bool waits = can_wait(worker, shard_of(cache, hash), store) && level == CODEC_FAST;
+    if (waits ? prepare_fresh(&worker->prepare, store->entry, &put)
+              : prepare_put(&worker->prepare, level, store->entry, &put)) {
         status = put_with_room(cache, hash, &put, now_s, cas);
         if (status != CACHE_OK)
             prepare_drop(&worker->prepare, &put);

@@ -248,6 +248,34 @@ static void settle(struct cache_keeper *keeper, struct shard *shard)
 
 /* ---- compressing what was left ---- */
 
+struct large_item {
+    struct shard *shard;
+    const struct gathered_item *item;
+};
+
+static size_t read_large(void *context, size_t number, uint8_t *out)
+{
+    const struct large_item *large = context;
+    return shard_fresh_block(large->shard, large->item, number, out);
+}
+
+/* The room behind what was gathered takes its blocks, one by one. */
+static void compress_large(struct cache_keeper *keeper, struct shard *shard,
+                           const struct gathered_item *item)
+{
+    struct gathered *gathered = &keeper->gathered;
+    struct large_item large = {.shard = shard, .item = item};
+    struct shard_put put = {.key = gathered->bytes + item->entry_at,
+                            .key_bytes = item->key_bytes,
+                            .value_bytes = item->value_bytes};
+    static_assert(ZBUD_PAGE_BYTES + CODEC_BLOCK_BYTES <= GATHERED_BYTES, "a log and a block fit");
+    assert(gathered->bytes_used <= ZBUD_PAGE_BYTES);
+    if (prepare_again(&keeper->prepare, read_large, &large, gathered->bytes + ZBUD_PAGE_BYTES,
+                      item->stored_bytes, &put) &&
+        !shard_fresh_put_large(shard, item, &put))
+        prepare_drop(&keeper->prepare, &put);
+}
+
 /* The items of one log, their blocks side by side: together they are no longer than raw. */
 static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
 {
@@ -259,6 +287,8 @@ static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
         const struct gathered_item *item = &gathered->items[i];
         const uint8_t *entry = gathered->bytes + item->entry_at;
         struct shard_put *put = &keeper->puts[i];
+        if (!item->copied)
+            continue;
         *put = (struct shard_put){
             .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
         bool small = prepare_put(&keeper->prepare, CODEC_FAST, entry, put);
@@ -269,6 +299,10 @@ static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
         blocks_bytes += put->payload_bytes;
     }
     shard_fresh_put(shard, gathered, keeper->puts);
+    for (unsigned i = 0; i < gathered->count; i++) {
+        if (!gathered->items[i].copied)
+            compress_large(keeper, shard, &gathered->items[i]);
+    }
 }
 
 enum cache_compress cache_compress(struct cache_keeper *keeper, uint32_t now_s)

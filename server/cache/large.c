@@ -186,25 +186,37 @@ static bool read_block(struct reader *reader, struct codec *codec, size_t stored
            codec_decompress(reader->dictionary, scratch, stored_bytes, out, out_bytes);
 }
 
-bool large_read(const struct zbud_arena *arena, const struct record *record,
-                const struct codec_dictionary *dictionary, struct codec *codec, uint8_t *out)
+static struct reader reader_of(const struct zbud_arena *arena, const struct record *record)
 {
-    size_t left = record->key_bytes + record->value_bytes;
-    struct reader reader = {
+    return (struct reader){
         .arena = arena,
-        .dictionary = left <= CODEC_BLOCK_BYTES ? dictionary : NULL,
         .page = record->first_page,
         .chain_left = record->stream_bytes - tail_bytes(record),
         .tail = record->payload + record->key_bytes,
         .tail_left = tail_bytes(record),
     };
+}
+
+static bool read_header(struct reader *reader, uint32_t *header)
+{
+    uint8_t bytes[BLOCK_HEADER_BYTES];
+    if (!read_bytes(reader, bytes, sizeof(bytes)))
+        return false;
+    memcpy(header, bytes, sizeof(*header));
+    return true;
+}
+
+bool large_read(const struct zbud_arena *arena, const struct record *record,
+                const struct codec_dictionary *dictionary, struct codec *codec, uint8_t *out)
+{
+    size_t left = record->key_bytes + record->value_bytes;
+    struct reader reader = reader_of(arena, record);
+    reader.dictionary = left <= CODEC_BLOCK_BYTES ? dictionary : NULL;
     while (left > 0) {
         size_t part = left < CODEC_BLOCK_BYTES ? left : CODEC_BLOCK_BYTES;
-        uint8_t bytes[BLOCK_HEADER_BYTES];
         uint32_t header;
-        if (!read_bytes(&reader, bytes, sizeof(bytes)))
+        if (!read_header(&reader, &header))
             return false;
-        memcpy(&header, bytes, sizeof(header));
         size_t stored_bytes = header & ~BLOCK_RAW;
         bool sound;
         if (header & BLOCK_RAW)
@@ -218,4 +230,29 @@ bool large_read(const struct zbud_arena *arena, const struct record *record,
         left -= part;
     }
     return reader.chain_left + reader.tail_left == 0;
+}
+
+/* Blocks of an uncompressed stream are all of one length but the last, so one is found by steps
+ * over pages. */
+size_t large_read_block(const struct zbud_arena *arena, const struct record *record, size_t number,
+                        uint8_t *out)
+{
+    struct reader reader = reader_of(arena, record);
+    size_t before = number * CODEC_BLOCK_BYTES;
+    size_t left = record->key_bytes + record->value_bytes;
+    uint32_t header;
+    assert(before < left);
+    size_t part = left - before < CODEC_BLOCK_BYTES ? left - before : CODEC_BLOCK_BYTES;
+    for (size_t skip = before + number * BLOCK_HEADER_BYTES; skip > 0;) {
+        size_t bytes;
+        (void)piece(&reader, &bytes);
+        bytes = bytes < skip ? bytes : skip;
+        if (bytes == 0)
+            return 0;
+        advance(&reader, bytes);
+        skip -= bytes;
+    }
+    bool sound = read_header(&reader, &header) && header == ((uint32_t)part | BLOCK_RAW) &&
+                 read_bytes(&reader, out, part);
+    return sound ? part : 0;
 }

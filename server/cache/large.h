@@ -73,4 +73,14 @@ bool large_read(const struct zbud_arena *arena, const struct record *record,
                 const struct codec_dictionary *dictionary, struct codec *codec, uint8_t *out)
     __attribute__((warn_unused_result));
 
+/**
+ * large_read_block() - one block of an entry that was put uncompressed.
+ * @number: 0 to below (key_bytes + value_bytes) / CODEC_BLOCK_BYTES, rounded up.
+ * @out:    CODEC_BLOCK_BYTES of room.
+ *
+ * Returns its length, 0 where the stream is damaged.
+ */
+size_t large_read_block(const struct zbud_arena *arena, const struct record *record, size_t number,
+                        uint8_t *out);
+
 #endif

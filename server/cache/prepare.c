@@ -4,13 +4,25 @@
 #include "server/cache/shard_kind.h"
 
 /* Longer entries fill logs badly; and it is the short ones that compress cheaper in a batch. */
-#define FRESH_BYTES_MAX 1024u
+#define FRESH_BYTES_MAX       1024u
+/* Of two blocks and more: a mebibyte takes 2.5 ms to compress, .1 to copy. */
+#define FRESH_LARGE_BYTES_MAX (2u << 20)
 
 /* Pages for a large entry come by eviction. */
 static bool room_for_page(void *owner)
 {
     struct prepare *prepare = owner;
     return cache_make_room(prepare->cache, 1, prepare->now_s);
+}
+
+static void put_large(struct large_writer *large, struct shard_put *put)
+{
+    large_end(large);
+    put->tag = RECORD_TAG_LARGE;
+    put->payload = large->tail;
+    put->payload_bytes = large->tail_bytes;
+    put->first_page = large->first_page;
+    put->stream_bytes = (uint32_t)large->stream_bytes;
 }
 
 /* Writes the pages of an entry that fits into no record. @block, if there is one, is all of it. */
@@ -31,12 +43,7 @@ static bool prepare_large(struct prepare *prepare, bool compress, const uint8_t 
         large_drop(large);
         return false;
     }
-    large_end(large);
-    put->tag = RECORD_TAG_LARGE;
-    put->payload = large->tail;
-    put->payload_bytes = large->tail_bytes;
-    put->first_page = large->first_page;
-    put->stream_bytes = (uint32_t)large->stream_bytes;
+    put_large(large, put);
     return true;
 }
 
@@ -50,15 +57,55 @@ static void put_record(const uint8_t *payload, size_t payload_bytes, unsigned ta
     put->stream_bytes = 0;
 }
 
-bool prepare_can_wait(size_t entry_bytes)
+bool prepare_can_wait(size_t entry_bytes, bool alone)
 {
-    return entry_bytes >= CODEC_BLOCK_BYTES_MIN && entry_bytes <= FRESH_BYTES_MAX;
+    if (entry_bytes > CODEC_BLOCK_BYTES)
+        return entry_bytes <= FRESH_LARGE_BYTES_MAX;
+    return alone && entry_bytes >= CODEC_BLOCK_BYTES_MIN && entry_bytes <= FRESH_BYTES_MAX;
 }
 
-void prepare_fresh(const uint8_t *entry, struct shard_put *put)
+bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
 {
+    size_t entry_bytes = put->key_bytes + put->value_bytes;
     put->kind = KIND_FRESH;
-    put_record(entry, put->key_bytes + put->value_bytes, 0, put);
+    if (entry_bytes > CODEC_BLOCK_BYTES)
+        return prepare_large(prepare, false, entry, NULL, 0, put);
+    put_record(entry, entry_bytes, 0, put);
+    return true;
+}
+
+static bool write_again(struct prepare *prepare, prepare_read_fn *read, void *context,
+                        uint8_t *buffer, size_t entry_bytes)
+{
+    struct large_writer *large = &prepare->large;
+    for (size_t number = 0; number * CODEC_BLOCK_BYTES < entry_bytes; number++) {
+        const uint8_t *block;
+        size_t bytes = read(context, number, buffer);
+        if (bytes == 0)
+            return false;
+        size_t block_bytes =
+            codec_compress(prepare->codec, CODEC_FAST, NULL, buffer, bytes, &block);
+        bool stored = block_bytes > 0 ? large_put(large, block, block_bytes, false)
+                                      : large_put(large, buffer, bytes, true);
+        if (!stored)
+            return false;
+    }
+    return true;
+}
+
+bool prepare_again(struct prepare *prepare, prepare_read_fn *read, void *context, uint8_t *buffer,
+                   size_t stored_bytes, struct shard_put *put)
+{
+    struct large_writer *large = &prepare->large;
+    large_begin(large, prepare->cache->arena, room_for_page, prepare);
+    if (!write_again(prepare, read, context, buffer, put->key_bytes + put->value_bytes) ||
+        large->stream_bytes >= stored_bytes) {
+        large_drop(large);
+        return false;
+    }
+    put_large(large, put);
+    put->kind = 0;
+    return true;
 }
 
 bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,

@@ -28,10 +28,24 @@ struct prepare {
  */
 bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
                  struct shard_put *put) __attribute__((warn_unused_result));
-/** prepare_can_wait() - whether an entry may be stored uncompressed, to be compressed later. */
-bool prepare_can_wait(size_t entry_bytes);
-/** prepare_fresh() - make a record of such an entry as it is. */
-void prepare_fresh(const uint8_t *entry, struct shard_put *put);
+/** prepare_can_wait() - whether an entry may be stored uncompressed, to be compressed later.
+ * @alone: no other requests came with it. */
+bool prepare_can_wait(size_t entry_bytes, bool alone);
+/** prepare_fresh() - prepare_put() of such an entry as it is. */
+bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
+    __attribute__((warn_unused_result));
+
+/** prepare_read_fn - a block of an entry to @out; its length, 0: it is gone. */
+typedef size_t prepare_read_fn(void *context, size_t number, uint8_t *out);
+/**
+ * prepare_again() - compress a large entry that was stored uncompressed.
+ * @buffer:       CODEC_BLOCK_BYTES of scratch.
+ * @stored_bytes: of its stream now.
+ *
+ * As prepare_put(). False also where it is gone, or would be no smaller.
+ */
+bool prepare_again(struct prepare *prepare, prepare_read_fn *read, void *context, uint8_t *buffer,
+                   size_t stored_bytes, struct shard_put *put) __attribute__((warn_unused_result));
 /** prepare_drop() - give back the pages of a put that no shard took. */
 void prepare_drop(struct prepare *prepare, const struct shard_put *put);
 

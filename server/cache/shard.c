@@ -153,6 +153,9 @@ static void count_record(struct shard *shard, unsigned kind, const struct record
     if (record->tag & RECORD_TAG_LARGE) {
         size_t pages = large_pages(record);
         shard->large_pages += sign * pages;
+        if (kind & KIND_FRESH)
+            atomic_fetch_add_explicit(&shard->fresh_large_pages, sign * pages,
+                                      memory_order_relaxed);
         sums->stored_bytes += sign * pages * ZBUD_PAGE_BYTES;
     }
 }

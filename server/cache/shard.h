@@ -160,8 +160,8 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
 bool shard_settle(struct shard *shard, const struct gathered_item *item,
                   const struct shard_put *put, unsigned kind) __attribute__((warn_unused_result));
 
-/** shard_fresh_room() - whether what is stored may be left for the keeper to compress; no lock. */
-bool shard_fresh_room(const struct shard *shard);
+/** shard_fresh_room() - whether an entry may be left for the keeper to compress; no lock. */
+bool shard_fresh_room(const struct shard *shard, size_t entry_bytes);
 /**
  * shard_fresh_gather() - take the log that has waited longest out of the queue, and its items.
  *
@@ -169,8 +169,15 @@ bool shard_fresh_room(const struct shard *shard);
  */
 bool shard_fresh_gather(struct shard *shard, struct gathered *gathered);
 
-/** shard_fresh_put() - put gathered items' new records in place of their old ones, as
- * shard_settle() does; @puts is as long as @gathered. */
+/** shard_fresh_block() - copy a block (large.h) of a gathered item that is large; how many bytes, 0
+ * where it is no longer what was gathered. */
+size_t shard_fresh_block(struct shard *shard, const struct gathered_item *item, size_t number,
+                         uint8_t *out);
+/** shard_fresh_put_large() - as shard_settle(). */
+bool shard_fresh_put_large(struct shard *shard, const struct gathered_item *item,
+                           const struct shard_put *put) __attribute__((warn_unused_result));
+/** shard_fresh_put() - put new records of the gathered items that are not large in place of their
+ * old ones, as shard_settle() does; @puts is as long as @gathered. */
 void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
                      const struct shard_put *puts);
 

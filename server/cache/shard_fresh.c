@@ -1,21 +1,29 @@
 /* Logs of what was stored uncompressed, for the keeper to compress: a short queue in each shard. */
 #include "server/cache/hash.h"
+#include "server/cache/large.h"
 #include "server/cache/shard_inside.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* All shards' together have at most one page in so many of the limit, for two logs fit a page. */
-#define FRESH_PART 64u
+#define FRESH_PART       64u
+/* And large ones as many pages. */
+#define FRESH_LARGE_PART 32u
 
 static unsigned fresh_count(const struct shard *shard)
 {
     return atomic_load_explicit(&shard->fresh_count, memory_order_relaxed);
 }
 
-bool shard_fresh_room(const struct shard *shard)
+bool shard_fresh_room(const struct shard *shard, size_t entry_bytes)
 {
-    size_t logs = zbud_arena_limit_pages(shard->arena) / FRESH_PART >> shard->shard_bits;
+    size_t limit_pages = zbud_arena_limit_pages(shard->arena) >> shard->shard_bits;
+    size_t logs = limit_pages / FRESH_PART;
+    size_t pages = atomic_load_explicit(&shard->fresh_large_pages, memory_order_relaxed);
+    if (entry_bytes > CODEC_BLOCK_BYTES &&
+        pages + entry_bytes / ZBUD_PAGE_BYTES >= limit_pages / FRESH_LARGE_PART)
+        return false;
     return fresh_count(shard) < (logs < SHARD_FRESH_MAX ? logs : SHARD_FRESH_MAX);
 }
 
@@ -41,7 +49,8 @@ void shard_fresh_remove(struct shard *shard, struct zbud_handle log)
     atomic_store_explicit(&shard->fresh_count, count - 1, memory_order_relaxed);
 }
 
-/* All of a fresh log's records are raw. Their slots are looked for when they are replaced. */
+/* All of a fresh log's records are raw; of a large one only the key is copied. Their slots are
+ * looked for when they are replaced. */
 static void gather_log(struct shard *shard, struct zbud_handle log, struct gathered *gathered)
     ZB_REQUIRES(shard->lock)
 {
@@ -51,18 +60,21 @@ static void gather_log(struct shard *shard, struct zbud_handle log, struct gathe
         if (!shard_record(shard, (struct index_place){log, number}, &found))
             continue;
         const struct record *record = &found.record;
-        size_t entry_bytes = record->key_bytes + record->value_bytes;
-        assert((record->tag & (RECORD_TAG_COMPRESSED | RECORD_TAG_LARGE)) == 0);
-        assert(entry_bytes <= GATHERED_BYTES - gathered->bytes_used);
+        bool large = (record->tag & RECORD_TAG_LARGE) != 0;
+        size_t bytes = record->key_bytes + (large ? 0 : record->value_bytes);
+        assert((record->tag & RECORD_TAG_COMPRESSED) == 0);
+        assert(bytes <= GATHERED_BYTES - gathered->bytes_used);
         gathered->items[gathered->count++] = (struct gathered_item){
             .place = found.place,
             .sequence = record->sequence,
             .key_bytes = record->key_bytes,
             .value_bytes = record->value_bytes,
             .entry_at = gathered->bytes_used,
+            .stored_bytes = large ? record->stream_bytes : record->payload_bytes,
+            .copied = !large,
         };
-        memcpy(gathered->bytes + gathered->bytes_used, record->payload, entry_bytes);
-        gathered->bytes_used += entry_bytes;
+        memcpy(gathered->bytes + gathered->bytes_used, record->payload, bytes);
+        gathered->bytes_used += bytes;
     }
 }
 
@@ -88,13 +100,37 @@ bool shard_fresh_gather(struct shard *shard, struct gathered *gathered)
     return any;
 }
 
+size_t shard_fresh_block(struct shard *shard, const struct gathered_item *item, size_t number,
+                         uint8_t *out)
+{
+    struct shard_found found;
+    size_t bytes = 0;
+    lock_take(&shard->lock);
+    if (index_find(shard->index, item->hash, item->place) != NULL &&
+        shard_record(shard, item->place, &found) && found.record.sequence == item->sequence)
+        bytes = large_read_block(shard->arena, &found.record, number, out);
+    lock_give(&shard->lock);
+    return bytes;
+}
+
 /* Under one lock, so that what this core and a request's write by turns changes hands once a log,
  * not once an item. A log's items take less than 100 us. */
 void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
                      const struct shard_put *puts)
 {
     lock_take(&shard->lock);
-    for (unsigned i = 0; i < gathered->count; i++)
-        (void)shard_replace(shard, &gathered->items[i], &puts[i], puts[i].kind);
+    for (unsigned i = 0; i < gathered->count; i++) {
+        if (gathered->items[i].copied)
+            (void)shard_replace(shard, &gathered->items[i], &puts[i], puts[i].kind);
+    }
     lock_give(&shard->lock);
+}
+
+bool shard_fresh_put_large(struct shard *shard, const struct gathered_item *item,
+                           const struct shard_put *put)
+{
+    lock_take(&shard->lock);
+    bool replaced = shard_replace(shard, item, put, put->kind);
+    lock_give(&shard->lock);
+    return replaced;
 }

@@ -68,6 +68,7 @@ struct shard {
     /* Logs of KIND_FRESH that wait to be compressed, the oldest first. */
     _Atomic unsigned fresh_count; /* written under the lock, read without */
     struct zbud_handle fresh[SHARD_FRESH_MAX];
+    _Atomic size_t fresh_large_pages; /* of large records of that kind; likewise */
     /* The same of improving, which only a round does in which nothing else was ever due. */
     unsigned improved_generation;
     unsigned round_improve_generation;

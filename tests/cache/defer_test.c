@@ -7,9 +7,9 @@
 #include <string.h>
 
 #define NOW        1000u
-#define MEMORY     ((size_t)8 << 20)
+#define MEMORY     ((size_t)64 << 20)
 #define ITEMS      1000u
-#define BYTES_MAX  2048u
+#define BYTES_MAX  (3u << 20)
 #define WAITS_PART 64u /* of the memory, at most */
 
 struct bench {
@@ -63,7 +63,7 @@ static size_t make_key(unsigned number, char key[16])
 static uint64_t store(struct bench *bench, unsigned number, unsigned version, size_t value_bytes,
                       uint32_t expiry_s)
 {
-    uint8_t entry[16 + BYTES_MAX];
+    static uint8_t entry[16 + BYTES_MAX];
     char key[16];
     uint64_t cas;
     size_t key_bytes = make_key(number, key);
@@ -94,7 +94,7 @@ static uint8_t *place(void *context, const struct cache_item *item)
 static void expect(struct bench *bench, unsigned number, unsigned version, size_t value_bytes,
                    struct answer *answer)
 {
-    uint8_t value[BYTES_MAX];
+    static uint8_t value[BYTES_MAX];
     char key[16];
     size_t key_bytes = make_key(number, key);
     assert_int_equal(
@@ -126,7 +126,7 @@ static void test_compressed_later(void **state)
 {
     struct bench *bench = *state;
     uint64_t cas[ITEMS / 4];
-    struct answer answer;
+    static struct answer answer;
     for (unsigned i = 0; i < ITEMS / 4; i++)
         cas[i] = store(bench, i, 0, 200, i % 2 ? NOW + 500 : CACHE_NEVER);
     struct cache_figures raw = figures_of(bench);
@@ -152,7 +152,7 @@ static void test_compressed_later(void **state)
 static void test_changed_meanwhile(void **state)
 {
     struct bench *bench = *state;
-    struct answer answer;
+    static struct answer answer;
     char key[16];
     for (unsigned i = 0; i < 100; i++)
         store(bench, i, 0, 300, CACHE_NEVER);
@@ -189,16 +189,16 @@ static void test_changed_meanwhile(void **state)
 static void test_bounded(void **state)
 {
     struct bench *bench = *state;
-    struct answer answer;
-    for (unsigned i = 0; i < 10 * ITEMS; i++)
+    static struct answer answer;
+    for (unsigned i = 0; i < 30 * ITEMS; i++)
         store(bench, i, 0, 200, CACHE_NEVER);
     struct cache_figures figures = figures_of(bench);
-    assert_int_equal(figures.items, 10 * ITEMS);
+    assert_int_equal(figures.items, 30 * ITEMS);
     assert_true(figures.deferred > 0);
     assert_true(figures.deferred * 200 <= MEMORY / WAITS_PART);
     assert_true(figures.stored_bytes < figures.raw_bytes / 3);
     compress_all(bench);
-    for (unsigned i = 0; i < 10 * ITEMS; i++)
+    for (unsigned i = 0; i < 30 * ITEMS; i++)
         expect(bench, i, 0, 200, &answer);
     store(bench, 0, 1, 200, CACHE_NEVER);
     assert_int_equal(figures_of(bench).deferred, figures.deferred + 1);
@@ -208,17 +208,17 @@ static void test_bounded(void **state)
 static void test_bounded_by_the_limit(void **state)
 {
     struct bench *bench = *state;
-    assert_int_equal(cache_set_memory(bench->cache, MEMORY / 4), CACHE_OK);
+    assert_int_equal(cache_set_memory(bench->cache, MEMORY / 32), CACHE_OK);
     for (unsigned i = 0; i < ITEMS; i++)
         store(bench, i, 0, 200, CACHE_NEVER);
-    assert_in_range(figures_of(bench).deferred, 1, MEMORY / 4 / WAITS_PART / 200);
+    assert_in_range(figures_of(bench).deferred, 1, MEMORY / 32 / WAITS_PART / 200);
 }
 
 static void test_who_compresses(void **state)
 {
     struct bench *bench = *state;
     static const struct cache_key KEYS[] = {{"key:1", 5}, {"key:2", 5}};
-    struct answer answer;
+    static struct answer answer;
     cache_expect(bench->worker, KEYS, 2);
     store(bench, 1, 0, 200, CACHE_NEVER);
     store(bench, 2, 0, 200, CACHE_NEVER);
@@ -239,6 +239,71 @@ static void test_who_compresses(void **state)
     compress_all(bench);
 }
 
+/* Large values are compressed block by block; those beyond their share, or too long, by the store. */
+static void test_large(void **state)
+{
+    static const size_t SIZES[] = {65536, 65600, 100000, 131065, 131072, 200000, 300000};
+    struct bench *bench = *state;
+    static struct answer answer;
+    uint64_t cas[7];
+    for (unsigned i = 0; i < 7; i++) {
+        cas[i] = store(bench, i, 0, SIZES[i], CACHE_NEVER);
+        assert_int_equal(figures_of(bench).deferred, i + 1);
+        if (i == 2)
+            compress_all(bench);
+    }
+    struct cache_figures raw = figures_of(bench);
+    compress_all(bench);
+    struct cache_figures compressed = figures_of(bench);
+    assert_true(compressed.pages_large < raw.pages_large);
+    assert_true(compressed.stored_bytes < compressed.raw_bytes / 10);
+    for (unsigned i = 0; i < 7; i++) {
+        expect(bench, i, 0, SIZES[i], &answer);
+        assert_int_equal(answer.item.cas, cas[i]);
+    }
+    store(bench, 7, 0, 2100000, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 7);
+    for (unsigned i = 0; i < 100; i++)
+        store(bench, i, 1, 200000, CACHE_NEVER);
+    struct cache_figures many = figures_of(bench);
+    assert_in_range(many.deferred - 7, 1, MEMORY / 32 / 200000);
+    for (unsigned i = 0; i < 100; i++)
+        store(bench, i, 2, 200000, CACHE_NEVER); /* those that waited are gone: others may */
+    assert_true(figures_of(bench).deferred > many.deferred);
+    compress_all(bench);
+    for (unsigned i = 0; i < 100; i++)
+        expect(bench, i, 2, 200000, &answer);
+}
+
+/* What compression does not make smaller stays as it is. */
+static void test_large_noise(void **state)
+{
+    struct bench *bench = *state;
+    static uint8_t entry[1 + 200000], out[1 + 200000];
+    static struct answer answer;
+    uint64_t random = 1;
+    for (size_t i = 0; i < sizeof(entry); i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        entry[i] = (uint8_t)(random >> 56);
+    }
+    entry[0] = 'k';
+    memcpy(out, entry, sizeof(entry));
+    const struct cache_store put = {.entry = entry,
+                                    .key_bytes = 1,
+                                    .value_bytes = 200000,
+                                    .mode = CACHE_SET,
+                                    .expiry_s = CACHE_NEVER};
+    assert_int_equal(cache_store(bench->worker, &put, NOW, NULL), CACHE_OK);
+    struct cache_figures before = figures_of(bench);
+    assert_int_equal(before.deferred, 1);
+    compress_all(bench);
+    struct cache_figures after = figures_of(bench);
+    assert_int_equal(after.pages_large, before.pages_large);
+    assert_int_equal(cache_get(bench->worker, "k", 1, NULL, NOW, place, &answer, &answer.item),
+                     CACHE_OK);
+    assert_memory_equal(answer.entry + 1, out + 1, 200000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +312,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounded_by_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_compresses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_noise, set_up, tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
