@@ -239,7 +239,7 @@ static void test_who_compresses(void **state)
     compress_all(bench);
 }
 
-/* Large values are compressed block by block; those beyond their share, or too long, by the store. */
+/* Large values are compressed block by block; beyond their share, or too long, by the store. */
 static void test_large(void **state)
 {
     static const size_t SIZES[] = {65536, 65600, 100000, 131065, 131072, 200000, 300000};
