@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#define STEPS 2u /* of eight bytes */
+
 /* Eight bytes as a number, the first one lowest. */
 static uint64_t load8(const uint8_t *bytes)
 {
@@ -11,20 +13,34 @@ static uint64_t load8(const uint8_t *bytes)
     return le64toh(word);
 }
 
-/* The first space at or after @at, or @end. Tokens are short: most are found in the first step,
- * where a call of memchr() would cost more than the search. */
-static uint8_t *find_space(uint8_t *at, uint8_t *end)
+/* The lowest byte of @word that is a space has its top bit set in the result; bytes above it may
+ * have theirs too, others not. */
+static uint64_t mark_spaces(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t apart = word ^ (ones * ' ');
+    return (apart - ones) & ~apart & (ones << 7);
+}
 
-    while (end - at >= 8) {
-        const uint64_t apart = load8(at) ^ (ones * ' ');
-        /* The lowest byte that is 0 has its top bit set; bytes above it may have theirs too. */
-        const uint64_t found = (apart - ones) & ~apart & (ones << 7);
+/* The first space at or after @at, or @end. @line: where bytes that may be read begin. Tokens are
+ * short: most are found in the first steps, where a call of memchr() would cost more than the
+ * search. */
+static uint8_t *find_space(const uint8_t *line, uint8_t *at, uint8_t *end)
+{
+    for (unsigned step = 0; step < STEPS && end - at >= 8; step++, at += 8) {
+        const uint64_t found = mark_spaces(load8(at));
         if (found != 0) {
             return at + __builtin_ctzll(found) / 8;
         }
-        at += 8;
+    }
+    if (end - at >= 8) {
+        uint8_t *const space = memchr(at, ' ', (size_t)(end - at));
+        return space != NULL ? space : end;
+    }
+    if (at < end && end - line >= 8) {
+        /* The last eight bytes, without those before @at; zeros come in behind them. */
+        const uint64_t found = mark_spaces(load8(end - 8) >> (64 - 8 * (end - at)));
+        return found != 0 ? at + __builtin_ctzll(found) / 8 : end;
     }
     while (at < end && *at != ' ') {
         at++;
@@ -43,7 +59,7 @@ bool protocol_token_next(struct protocol_slice *line, struct protocol_slice *tok
     while (at < end && *at == ' ') {
         at++;
     }
-    uint8_t *const stop = find_space(at, end);
+    uint8_t *const stop = find_space(line->data, at, end);
     *line = (struct protocol_slice){stop, (size_t)(end - stop)};
     if (stop == at) {
         return false;

@@ -59,14 +59,23 @@ void page_log_squeeze(struct page_header *page, enum page_end end)
 {
     struct page_buddy *log = &page->buddies[end];
     size_t run_from = 0, run_to = 0, run_bytes = 0;
+    struct page_entry entry, next = {0};
     unsigned count = 0; /* up to the last live number */
 
     /* Dead bytes are written over: until the end of the slide the whole log may be touched. */
     POISON_LIVE(page_buddy(page, end), (size_t)page->chunks[end] * ZBUD_CHUNK_BYTES);
+    if (log->count > 0)
+        next = page_entry(page, end, 0);
     for (unsigned number = 0; number < log->count; number++) {
-        struct page_entry entry = page_entry(page, end, number);
-        size_t bytes = page_record_bytes(page, end, number);
+        size_t bytes, to;
 
+        entry = next;
+        if (number + 1u < log->count)
+            next = page_entry(page, end, number + 1);
+        else
+            next.offset = log->used_bytes;
+        bytes = next.offset - entry.offset;
+        to = run_to + run_bytes;
         if (entry.dead) {
             slide_run(page, end, run_from, run_to, run_bytes);
             run_to += run_bytes;
@@ -76,8 +85,10 @@ void page_log_squeeze(struct page_header *page, enum page_end end)
             run_bytes += bytes;
             count = number + 1;
         }
-        entry.offset = (unsigned)(run_to + run_bytes - (entry.dead ? 0 : bytes));
-        page_entry_set(page, end, number, entry);
+        if (to != entry.offset) {
+            entry.offset = (unsigned)to;
+            page_entry_set(page, end, number, entry);
+        }
     }
     slide_run(page, end, run_from, run_to, run_bytes);
     log->count = (uint16_t)count;

@@ -30,21 +30,10 @@ struct classes {
     struct slot table[TABLE_SLOTS];
 };
 
-static bool is_delimiter(uint8_t byte)
-{
-    switch (byte) {
-    case ':':
-    case '/':
-    case '|':
-    case '.':
-    case '_':
-    case '-':
-    case '#':
-        return true;
-    default:
-        return false;
-    }
-}
+static const bool is_delimiter[UINT8_MAX + 1] = {
+    [':'] = true, ['/'] = true, ['|'] = true, ['.'] = true,
+    ['_'] = true, ['-'] = true, ['#'] = true,
+};
 
 /* Sorts of features are told apart by @salt; the multiplier moves what differs to the high bits. */
 static uint32_t feature(uint32_t hash, uint32_t salt)
@@ -62,7 +51,7 @@ unsigned classes_features(const uint8_t *entry, size_t key_bytes, size_t entry_b
     for (size_t i = 0; i < bytes && delimiters < DELIMITERS_MAX; i++) {
         prefix = (prefix ^ entry[i]) * HASH_PRIME;
         word = (word ^ entry[i]) * HASH_PRIME;
-        if (!is_delimiter(entry[i]))
+        if (!is_delimiter[entry[i]])
             continue;
         delimiters++;
         features[count++] = feature(prefix, delimiters);

@@ -423,12 +423,28 @@ void index_free(struct index *index)
     free(index);
 }
 
+static unsigned tag_is(uint64_t slot, uint32_t tag)
+{
+    return slot_tag(slot) == tag;
+}
+
+/* Bit i: slot i has the tag. Written out, as the compiler leaves a loop a loop, and one without a
+ * branch for each slot, as which it will be nobody can predict. */
+static unsigned tag_matches(const uint64_t *slots, uint32_t tag)
+{
+    static_assert(BUCKET_SLOTS == 8, "these are all");
+    return tag_is(slots[0], tag) | tag_is(slots[1], tag) << 1 | tag_is(slots[2], tag) << 2 |
+           tag_is(slots[3], tag) << 3 | tag_is(slots[4], tag) << 4 | tag_is(slots[5], tag) << 5 |
+           tag_is(slots[6], tag) << 6 | tag_is(slots[7], tag) << 7;
+}
+
 static unsigned candidates_in(uint64_t *bucket, uint32_t tag, uint64_t **slots)
 {
     unsigned found = 0;
-    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
-        if (slot_tag(bucket[i]) == tag && bucket[i] != 0)
-            slots[found++] = &bucket[i];
+    for (unsigned left = tag_matches(bucket, tag); left != 0; left &= left - 1) {
+        uint64_t *slot = &bucket[__builtin_ctz(left)];
+        if (*slot != 0)
+            slots[found++] = slot;
     }
     return found;
 }

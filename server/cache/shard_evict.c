@@ -13,6 +13,8 @@
  * 11.75 with 15, 11.70 with 10 (and pages merged below 80 %). A squeeze takes some 0.3 us. */
 #define SQUEEZE_DEAD_PCT 10u
 #define SQUEEZE_DEAD_MIN (2 * ZBUD_CHUNK_BYTES)
+/* The same while there is room: nobody asks for what would be won. */
+#define ROOMY_DEAD_PCT   25u
 /* Live bytes a page of two closed logs must keep, in percent. At most four bytes are moved for one
  * won. Misses at Zipf 1.0, 30 % writes, with no merging 13.82 % of gets, below 40 % 13.53, 60 %
  * 12.78, 70 % 12.39, 80 % 11.90, 85 % 11.87, while the records moved a store go from 0 to 0.7 (80)
@@ -119,13 +121,17 @@ bool shard_reclaim(struct shard *shard, uint32_t now_s)
 
 /* ---- where records died ---- */
 
-void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
+static void squeeze_from(struct shard *shard, struct zbud_handle log, unsigned dead_pct)
 {
     size_t live_bytes, dead_bytes;
     zbud_log_bytes(shard->pool, log, &live_bytes, &dead_bytes);
-    if (dead_bytes >= SQUEEZE_DEAD_MIN &&
-        dead_bytes * 100 >= (live_bytes + dead_bytes) * SQUEEZE_DEAD_PCT)
+    if (dead_bytes >= SQUEEZE_DEAD_MIN && dead_bytes * 100 >= (live_bytes + dead_bytes) * dead_pct)
         zbud_log_squeeze(shard->pool, log);
+}
+
+void shard_squeeze_due(struct shard *shard, struct zbud_handle log)
+{
+    squeeze_from(shard, log, SQUEEZE_DEAD_PCT);
 }
 
 /* False where a record has to stay, as no page is free: the log is there still. */
@@ -190,7 +196,7 @@ void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t
 {
     size_t available = zbud_arena_available(shard->arena);
     if (available * ROOMY_PART > zbud_arena_limit_pages(shard->arena))
-        shard_squeeze_due(shard, log);
+        squeeze_from(shard, log, ROOMY_DEAD_PCT);
     else
         (void)shard_tidy(shard, log, now_s);
 }
