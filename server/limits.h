@@ -22,6 +22,14 @@
 #define LIMITS_INPUT_BYTES             (64u << 10)
 /* A worker's output buffer, and the high-water mark of what is composed before it is written. */
 #define LIMITS_OUTPUT_BYTES            (64u << 10)
+/* So many connections have their turns side by side: reading them takes some 40 us, and twice as
+ * many gain nothing more. No further one is read once there are so many bytes. */
+#define LIMITS_GATHER_CONNS            16u
+#define LIMITS_GATHER_BYTES            (16u << 10)
+/* Answers are held back for those of others while requests are no longer than this, up to so many
+ * bytes. */
+#define LIMITS_GATHER_SHORT_BYTES      2048u
+#define LIMITS_OUTPUT_HELD_BYTES       (16u << 10)
 /* A reply that is larger needs a larger buffer. One up to this size is kept for a second for the
  * next large reply (the default item limit is 1 MiB), a larger one is given back at once. */
 #define LIMITS_OUTPUT_KEPT_BYTES       (2u << 20)
@@ -93,8 +101,11 @@ static_assert(LIMITS_INPUT_BYTES >= 4 * PROTOCOL_LINE_BYTES_MAX,
               "a line fits the input many times");
 static_assert(LIMITS_INPUT_BYTES >= PROTOCOL_LINE_BYTES_MAX + 2,
               "a line is never cut by the buffer");
-static_assert(LIMITS_OUTPUT_BYTES >= 2 * PROTOCOL_REPLY_BYTES_MAX, "an empty output takes a reply");
-static_assert(LIMITS_OUTPUT_BYTES >= PROTOCOL_VALUE_HEADER_BYTES_MAX + PROTOCOL_REPLY_BYTES_MAX,
+static_assert(LIMITS_INPUT_BYTES >= 2 * LIMITS_GATHER_BYTES, "a read has room behind others");
+static_assert(LIMITS_OUTPUT_BYTES - LIMITS_OUTPUT_HELD_BYTES >= 2 * PROTOCOL_REPLY_BYTES_MAX,
+              "an empty output takes a reply");
+static_assert(LIMITS_OUTPUT_BYTES - LIMITS_OUTPUT_HELD_BYTES >=
+                  PROTOCOL_VALUE_HEADER_BYTES_MAX + PROTOCOL_REPLY_BYTES_MAX,
               "an empty output takes the header of any value");
 static_assert(LIMITS_TURN_US_MAX >= LIMITS_TURN_US, "others known to wait end a turn sooner");
 static_assert(LIMITS_OUTPUT_KEPT_BYTES >= LIMITS_OUTPUT_BYTES, "the standard buffer is kept");

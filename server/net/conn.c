@@ -5,7 +5,8 @@
 #include "server/clock.h"
 #include "server/counters.h"
 #include "server/limits.h"
-#include "server/net/conn_state.h"
+#include "server/net/gather.h"
+#include "server/net/turn.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -40,8 +41,15 @@ void conn_discard(struct conn *conn, struct budget *budget)
 
 static void on_event(evutil_socket_t fd, short what, void *context)
 {
+    struct conn *conn = context;
+
     (void)fd;
-    conn_turn(context, (what & EV_READ) != 0);
+    if ((what & EV_READ) != 0) {
+        gather_read(conn);
+        return;
+    }
+    gather_serve(conn->host);
+    turn_take(conn, false);
 }
 
 bool conn_watch(struct conn *conn, short what)
@@ -100,7 +108,7 @@ void conn_close(struct conn *conn)
 
 void conn_go_on(struct conn *conn)
 {
-    conn_turn(conn, false);
+    turn_take(conn, false);
 }
 
 void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)

@@ -15,7 +15,8 @@
  * *blocked* (its replies are not taken), *yielded* (others wait), or *finished* (to be closed).
  *
  * Invariants:
- *   CONN-1  between turns the worker's input and output are empty.
+ *   CONN-1  when the worker waits its input and output are empty; between turns too, but for those
+ *           that are taken side by side (gather.h).
  *   CONN-2  with replies unwritten no further request is executed and nothing is read: a connection
  *           holds at most LIMITS_OUTPUT_BYTES or one larger reply, and one request or what one read
  *           brought.
@@ -45,7 +46,9 @@ struct command;
 struct conn;
 struct counters;
 struct event_base;
+struct gather;
 struct log;
+struct protocol_parsed;
 
 /* A first-in first-out queue; a connection is in one at most. */
 TAILQ_HEAD(conn_queue, conn);
@@ -63,11 +66,14 @@ struct conn_host {
     unsigned requests_max;  /* -R */
     void (*on_shutdown)(bool graceful);
 
-    struct buffer input;         /* LIMITS_INPUT_BYTES */
-    uint8_t *output;             /* LIMITS_OUTPUT_BYTES */
-    struct buffer large_output;  /* for a reply that is larger; in the budget */
-    bool large_output_used;      /* since the last conn_host_tidy() */
-    struct protocol_reply reply; /* over one of the two */
+    uint8_t *input;                /* LIMITS_INPUT_BYTES */
+    uint8_t *output;               /* LIMITS_OUTPUT_BYTES */
+    size_t output_held;            /* answers at its start that are to be written together */
+    struct protocol_parsed *ahead; /* COMMAND_EXPECT_MAX, for the turn that is taken */
+    struct gather *gather;         /* turns that are taken together */
+    struct buffer large_output;    /* for a reply that is larger; in the budget */
+    bool large_output_used;        /* since the last conn_host_tidy() */
+    struct protocol_reply reply;   /* over one of the two */
 
     struct conn_queue ready; /* yielded, to go on soon */
     pthread_mutex_t roster_lock;

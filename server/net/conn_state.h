@@ -72,7 +72,4 @@ bool conn_watch(struct conn *conn, short what) __attribute__((warn_unused_result
 /** conn_close() - close it and let go of all it owns. */
 void conn_close(struct conn *conn);
 
-/** conn_turn() - do what can be done now. The connection may be gone afterwards. */
-void conn_turn(struct conn *conn, bool readable);
-
 #endif

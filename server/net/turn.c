@@ -1,14 +1,12 @@
-/*
- * turn.c - what a connection does between two waits: drain, execute what has come, read, execute,
- * write. See conn.h.
- */
+#include "server/net/turn.h"
+
 #include "server/admin/log.h"
 #include "server/budget.h"
 #include "server/clock.h"
 #include "server/command.h"
 #include "server/counters.h"
 #include "server/limits.h"
-#include "server/net/conn_state.h"
+#include "server/net/gather.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,27 +14,6 @@
 #include <sys/socket.h>
 
 #define NO_MEMORY_READING "SERVER_ERROR out of memory reading request"
-
-enum progress {
-    PROGRESS_GO_ON,
-    PROGRESS_ANSWERED,
-    PROGRESS_STARVED,
-    PROGRESS_BLOCKED,
-    PROGRESS_YIELDED,
-    PROGRESS_FINISHED,
-    PROGRESS_BROKEN, /* the socket is dead: close, write nothing */
-};
-
-struct turn {
-    struct conn *conn;
-    struct conn_host *host;
-    struct buffer *from; /* where the bytes are: the connection's input or the host's */
-    uint32_t now_s;
-    uint64_t looked_us; /* when others were looked for first; 0 before */
-    unsigned quota;     /* requests until others are looked for */
-    unsigned flushes;
-    unsigned expected; /* requests that were looked for together */
-};
 
 static void note_activity(const struct turn *turn)
 {
@@ -66,9 +43,10 @@ static ssize_t send_some(const struct turn *turn, const uint8_t *bytes, size_t c
     return sent;
 }
 
-static void reset_reply(struct conn_host *host)
+void turn_reset_reply(struct conn_host *host)
 {
-    host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
+    host->reply = (struct protocol_reply){.data = host->output + host->output_held,
+                                          .capacity = LIMITS_OUTPUT_BYTES - host->output_held};
     if (host->large_output.capacity > LIMITS_OUTPUT_KEPT_BYTES ||
         (host->large_output.capacity > 0 && budget_is_tight(host->budget))) {
         buffer_free(&host->large_output, host->budget);
@@ -83,7 +61,7 @@ static bool keep_output(struct turn *turn, size_t sent)
     struct buffer *output = &turn->conn->output;
     const struct protocol_reply *reply = &host->reply;
     const size_t rest = reply->used - sent;
-    const bool large = reply->data != host->output;
+    const bool large = reply->data == host->large_output.data;
 
     assert(output->capacity == 0);
     if (!large || rest < reply->capacity / 2) {
@@ -113,7 +91,7 @@ static bool flush(struct turn *turn)
         ok = keep_output(turn, (size_t)sent);
     }
     turn->flushes++;
-    reset_reply(turn->host);
+    turn_reset_reply(turn->host);
     return ok;
 }
 
@@ -155,9 +133,12 @@ static enum progress make_room(struct turn *turn, size_t bytes)
     if (bytes <= host->reply.capacity) {
         return PROGRESS_GO_ON;
     }
+    if (host->output_held > 0) {
+        return PROGRESS_CROWDED;
+    }
     struct buffer *large = &host->large_output;
     if (large->capacity < bytes) {
-        reset_reply(host);
+        turn_reset_reply(host);
         buffer_free(large, host->budget);
         if (!buffer_resize(large, host->budget, bytes)) {
             counters_add(host->counters, COUNTER_OUTPUT_REFUSED, 1);
@@ -238,7 +219,7 @@ static enum progress count_request(struct turn *turn)
     turn->quota = host->requests_max;
     const uint64_t lasted_us = turn_us(turn);
     const bool others = event_base_get_num_events(host->base, EVENT_BASE_COUNT_ACTIVE) > 0 ||
-                        !TAILQ_EMPTY(&host->ready);
+                        !TAILQ_EMPTY(&host->ready) || gather_waiting(host->gather) > 0;
     const bool long_enough =
         lasted_us >= LIMITS_TURN_US_MAX || turn->flushes >= LIMITS_TURN_FLUSHES;
     if ((!others || lasted_us < LIMITS_TURN_US) && !long_enough) {
@@ -298,37 +279,63 @@ static bool is_known_unfinished(struct turn *turn)
     return true;
 }
 
-/* The keys of a pipeline's next requests are looked for together. What they are is parsed again
- * when it is their turn: that is cheaper than one wait for memory. */
+struct protocol_slice turn_first_key(const struct protocol_request *request)
+{
+    struct protocol_slice more = request->keys;
+    struct protocol_slice key;
+
+    return more.bytes > 0 && protocol_next_key(&more, &key) ? key : request->key;
+}
+
+/* A pipeline's next requests are parsed together, so that their keys are looked for together. What
+ * ends the row is parsed again when it is its turn. */
 static void look_ahead(struct turn *turn)
 {
     const struct buffer *from = turn->from;
+    struct protocol_parsed *ahead = turn->host->ahead;
     struct protocol_slice keys[COMMAND_EXPECT_MAX];
-    struct protocol_parsed parsed;
     size_t at = from->start;
     unsigned count = 0;
 
     while (count < COMMAND_EXPECT_MAX && at < from->end &&
-           protocol_parse(from->data + at, from->end - at, turn->host->value_bytes_max, &parsed) ==
-               PROTOCOL_REQUEST &&
-           parsed.swallow == 0) {
-        struct protocol_slice more = parsed.request.keys;
-        if (more.bytes == 0 || !protocol_next_key(&more, &keys[count])) {
-            keys[count] = parsed.request.key;
-        }
+           protocol_parse(from->data + at, from->end - at, turn->host->value_bytes_max,
+                          &ahead[count]) == PROTOCOL_REQUEST &&
+           ahead[count].swallow == 0) {
+        keys[count] = turn_first_key(&ahead[count].request);
         if (keys[count].bytes == 0) {
             break;
         }
-        at += parsed.used;
+        at += ahead[count].used;
         count++;
     }
     if (count > 1) {
         command_expect(turn->host->command, keys, count);
     }
-    turn->expected = count;
+    turn->ahead_next = 0;
+    turn->ahead_count = count;
+    turn->ahead_at = from->data + from->start;
 }
 
-static enum progress parse(struct turn *turn)
+/* Parses the next request, if that was not done before: the bytes are still where they were. */
+static enum protocol_result parse_next(struct turn *turn)
+{
+    const struct buffer *from = turn->from;
+
+    if (turn->ahead_next == turn->ahead_count && !turn->first) {
+        look_ahead(turn); /* the first is most often alone */
+    }
+    turn->first = false;
+    if (turn->ahead_next < turn->ahead_count) {
+        assert(turn->ahead_at == from->data + from->start);
+        turn->conn->parsed = turn->host->ahead[turn->ahead_next++];
+        turn->ahead_at += turn->conn->parsed.used;
+        return PROTOCOL_REQUEST;
+    }
+    return protocol_parse(from->data + from->start, buffer_count(from), turn->host->value_bytes_max,
+                          &turn->conn->parsed);
+}
+
+enum progress turn_parse(struct turn *turn)
 {
     struct conn *conn = turn->conn;
     struct buffer *from = turn->from;
@@ -337,12 +344,7 @@ static enum progress parse(struct turn *turn)
     if (count == 0 || is_known_unfinished(turn)) {
         return PROGRESS_STARVED;
     }
-    if (turn->expected == 0) {
-        look_ahead(turn);
-    }
-    turn->expected -= turn->expected > 0 ? 1 : 0;
-    const enum protocol_result result =
-        protocol_parse(from->data + from->start, count, turn->host->value_bytes_max, &conn->parsed);
+    const enum protocol_result result = parse_next(turn);
     if (result == PROTOCOL_MORE) {
         conn->wanted = conn->parsed.wanted;
         conn->scanned = count;
@@ -434,15 +436,14 @@ static enum progress answer(struct turn *turn)
     return count_request(turn);
 }
 
-/* Executes what has come until the turn ends or needs bytes. */
-static enum progress run(struct turn *turn)
+enum progress turn_run(struct turn *turn)
 {
     enum progress progress = PROGRESS_GO_ON;
 
     while (progress == PROGRESS_GO_ON) {
         switch (turn->conn->step) {
         case CONN_PARSE:
-            progress = parse(turn);
+            progress = turn_parse(turn);
             break;
         case CONN_SWALLOW:
             progress = swallow(turn);
@@ -496,7 +497,7 @@ static bool aim(struct turn *turn)
 {
     struct conn *conn = turn->conn;
     struct buffer *own = &conn->input;
-    struct buffer *shared = &turn->host->input;
+    struct buffer *shared = &turn->shared;
     const size_t count = buffer_count(own);
 
     if (count <= LIMITS_INPUT_BYTES / 2 && conn->wanted <= LIMITS_INPUT_BYTES) {
@@ -520,8 +521,7 @@ static bool aim(struct turn *turn)
     return buffer_resize(own, turn->host->budget, capacity);
 }
 
-/* One recv(). The bytes that came; 0 where none did now, or no more ever will (conn->eof). */
-static size_t receive(struct turn *turn, uint8_t *bytes, size_t room)
+size_t turn_receive(struct turn *turn, uint8_t *bytes, size_t room)
 {
     ssize_t count;
 
@@ -545,12 +545,12 @@ static enum progress read_and_run(struct turn *turn)
     struct conn *conn = turn->conn;
 
     if (conn->step == CONN_SWALLOW) {
-        struct buffer *shared = &turn->host->input;
+        struct buffer *shared = &turn->shared;
         const size_t swallow_bytes = conn->parsed.swallow;
         conn->parsed.swallow -=
-            receive(turn, shared->data,
-                    swallow_bytes < shared->capacity ? swallow_bytes : shared->capacity);
-        return run(turn);
+            turn_receive(turn, shared->data,
+                         swallow_bytes < shared->capacity ? swallow_bytes : shared->capacity);
+        return turn_run(turn);
     }
     if (!aim(turn)) {
         if (drop_value(turn)) {
@@ -560,8 +560,8 @@ static enum progress read_and_run(struct turn *turn)
         return PROGRESS_FINISHED;
     }
     struct buffer *from = turn->from;
-    from->end += receive(turn, from->data + from->end, from->capacity - from->end);
-    return run(turn);
+    from->end += turn_receive(turn, from->data + from->end, from->capacity - from->end);
+    return turn_run(turn);
 }
 
 /* ---- the turn ---- */
@@ -574,7 +574,7 @@ static enum conn_doing doing_of(const struct conn *conn)
     return buffer_count(&conn->input) > 0 ? CONN_IS_READING : CONN_IS_WAITING;
 }
 
-static void finish(struct turn *turn, enum progress progress)
+void turn_finish(struct turn *turn, enum progress progress)
 {
     struct conn *conn = turn->conn;
     struct conn_host *host = turn->host;
@@ -586,12 +586,10 @@ static void finish(struct turn *turn, enum progress progress)
     }
     note_doing(turn, doing_of(conn)); /* before the client can see an answer and ask */
     if (progress == PROGRESS_BROKEN) {
-        reset_reply(host);
+        turn_reset_reply(host);
     } else if (host->reply.used > 0 && conn->output.capacity == 0 && !flush(turn)) {
         progress = PROGRESS_BROKEN;
     }
-    host->input.start = 0;
-    host->input.end = 0;
     assert(progress == PROGRESS_BROKEN || host->reply.used == 0);
 
     if (progress != PROGRESS_BROKEN && conn->output.capacity > 0) {
@@ -614,30 +612,39 @@ static void finish(struct turn *turn, enum progress progress)
     }
 }
 
-void conn_turn(struct conn *conn, bool readable)
+void turn_begin(struct turn *turn, struct conn *conn, uint32_t now_s)
 {
     struct conn_host *host = conn->host;
-    struct turn turn = {
+
+    *turn = (struct turn){
         .conn = conn,
         .host = host,
         .from = &conn->input,
-        .now_s = clock_now_s(host->clock),
+        .shared = {.data = host->input, .capacity = LIMITS_INPUT_BYTES},
+        .now_s = now_s,
         .quota = host->requests_max,
-        .expected = 1, /* the first is most often alone */
+        .first = true,
     };
+    note_doing(turn, CONN_IS_WORKING);
+}
 
-    assert(host->reply.used == 0);
+void turn_take(struct conn *conn, bool readable)
+{
+    struct conn_host *host = conn->host;
+    struct turn turn;
+
+    assert(host->reply.used == 0 && gather_waiting(host->gather) == 0);
+    turn_begin(&turn, conn, clock_now_s(host->clock));
     if (conn->queued) {
         TAILQ_REMOVE(&host->ready, conn, queue);
         conn->queued = false;
     }
-    note_doing(&turn, CONN_IS_WORKING);
     enum progress progress = drain(&turn);
     if (progress == PROGRESS_GO_ON) {
-        progress = run(&turn);
+        progress = turn_run(&turn);
     }
     if (progress == PROGRESS_STARVED && readable && !conn->eof) {
         progress = read_and_run(&turn);
     }
-    finish(&turn, progress);
+    turn_finish(&turn, progress);
 }

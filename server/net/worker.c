@@ -5,6 +5,7 @@
 #include "server/command.h"
 #include "server/limits.h"
 #include "server/net/conn_state.h"
+#include "server/net/gather.h"
 
 #include <event2/event.h>
 
@@ -65,6 +66,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    gather_serve(&worker->host); /* a connection that is gathered must not be closed */
     conn_host_tidy(&worker->host);
     if (worker->idle_timeout_s > 0) {
         conn_close_idle(&worker->host, worker->idle_timeout_s, clock_now_s(worker->host.clock));
@@ -93,6 +95,7 @@ static void *run_worker(void *context)
         if (event_base_loop(host->base, flags) < 0) {
             log_say(host->log, LOG_ALWAYS, "event loop failed: %s", strerror(errno));
         }
+        gather_serve(host);
         if (!TAILQ_EMPTY(&host->ready)) {
             run_ready(host);
         }
@@ -136,13 +139,14 @@ static bool set_up(struct worker *worker)
     struct conn_host *host = &worker->host;
 
     host->base = new_base();
-    host->input.data = new_touched(LIMITS_INPUT_BYTES);
-    host->input.capacity = LIMITS_INPUT_BYTES;
+    host->input = new_touched(LIMITS_INPUT_BYTES);
     host->output = new_touched(LIMITS_OUTPUT_BYTES);
     host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
+    host->ahead = calloc(COMMAND_EXPECT_MAX, sizeof(*host->ahead));
+    host->gather = gather_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (host->base == NULL || host->input.data == NULL || host->output == NULL ||
-        worker->wake_fd < 0) {
+    if (host->base == NULL || host->input == NULL || host->output == NULL || host->ahead == NULL ||
+        host->gather == NULL || worker->wake_fd < 0) {
         return false;
     }
     worker->wake = event_new(host->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
@@ -230,7 +234,9 @@ void worker_free(struct worker *worker)
         event_base_free(host->base);
     }
     buffer_free(&host->large_output, host->budget);
-    free(host->input.data);
+    gather_free(host->gather);
+    free(host->ahead);
+    free(host->input);
     free(host->output);
     command_free(host->command);
     pthread_mutex_destroy(&host->roster_lock);

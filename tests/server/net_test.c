@@ -92,6 +92,105 @@ static void test_pipeline(void **state)
     free(expected);
 }
 
+/* What a connection sends, what comes back at once, and whether the server closes then. */
+struct said {
+    const char *request;
+    const char *answer;
+    bool closed;
+};
+
+static const struct said sayings[] = {
+    {"get small\r\n", "VALUE small 0 3\r\nabc\r\nEND\r\n", false},
+    {"set other 0 0 2\r\nxy\r\n", "STORED\r\n", false},
+    {"get small none\r\nget none\r\nget small\r\n",
+     "VALUE small 0 3\r\nabc\r\nEND\r\nEND\r\nVALUE small 0 3\r\nabc\r\nEND\r\n", false},
+    {"bogus\r\n", "ERROR\r\n", false},
+    {"set other 0 0 2 noreply\r\nxy\r\n", "", false},
+    {"version\r\nquit\r\n", "VERSION 1.6.45\r\n", true},
+    {"quit\r\n", "", true},
+    {"get / HTTP/1.0\r\nHost: HTTP/1.0\r\n", "END\r\n", true},
+    {"get sm", "", false},
+    {"set other 0 0 2\r\nxyz\r\n",
+     "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\n", false},
+};
+#define SAYINGS     (sizeof(sayings) / sizeof(sayings[0]))
+#define SAYINGS_ALL (SAYINGS + 2)
+#define TOGETHER    60u
+#define WIDE_BYTES  60000u  /* with others' answers in front more than the worker's output */
+#define WIDER_BYTES 300000u /* more than it in any case */
+
+/* A value of @bytes under that name, and the answer to a get of it. */
+static char *store_long(int fd, const char *name, size_t bytes)
+{
+    char *text = malloc(bytes + 100);
+    int head;
+
+    assert(text != NULL);
+    head = sprintf(text, "set %s 0 0 %zu\r\n", name, bytes);
+    memset(text + head, 'w', bytes);
+    memcpy(text + head + bytes, "\r\n", 3);
+    live_ask(fd, text, "STORED\r\n");
+    head = sprintf(text, "VALUE %s 0 %zu\r\n", name, bytes);
+    memset(text + head, 'w', bytes);
+    memcpy(text + head + bytes, "\r\nEND\r\n", 8);
+    return text;
+}
+
+/* Says all of it at once, each on a connection of its own, while the server does not run. */
+static void say_together(const struct live *live, const struct said *said, unsigned turn)
+{
+    const struct said *each[TOGETHER];
+    int fds[TOGETHER];
+
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        each[i] = &said[(i / (1 + turn % 3) + turn) % SAYINGS_ALL];
+        fds[i] = live_connect(live);
+        live_ask(fds[i], "version\r\n", "VERSION 1.6.45\r\n");
+    }
+    assert_int_equal(kill(live->pid, SIGSTOP), 0);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        live_send(fds[i], each[i]->request);
+    }
+    assert_int_equal(kill(live->pid, SIGCONT), 0);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        const bool half = strcmp(each[i]->request, "get sm") == 0;
+
+        live_expect(fds[i], each[i]->answer);
+        if (each[i]->closed) {
+            live_expect_end(fds[i]);
+        } else {
+            live_ask(fds[i], half ? "all\r\n" : "get small\r\n", sayings[0].answer);
+        }
+        (void)close(fds[i]);
+    }
+}
+
+/* Connections that become readable while the worker sleeps have their turns side by side. */
+static void test_side_by_side(void **state)
+{
+    struct live live = {0};
+    struct said said[SAYINGS_ALL];
+
+    (void)state;
+    live_start(&live, "-m 64 -t 1");
+    const int fd = live_connect(&live);
+    live_ask(fd, "set small 0 0 3\r\nabc\r\n", "STORED\r\n");
+    char *const wide = store_long(fd, "wide", WIDE_BYTES);
+    char *const wider = store_long(fd, "wider", WIDER_BYTES);
+    memcpy(said, sayings, sizeof(sayings));
+    said[SAYINGS] = (struct said){"get wide\r\n", wide, false};
+    said[SAYINGS + 1] = (struct said){"get wider\r\n", wider, false};
+
+    for (unsigned turn = 0; turn < SAYINGS_ALL; turn++) {
+        say_together(&live, said, turn);
+    }
+    live_ask(fd, "stats check\r\n", "STAT check ok\r\nEND\r\n");
+    (void)close(fd);
+    free(wide);
+    free(wider);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+}
+
 /* The whole conversation with a data block of 3 MB in it that is refused. */
 static char *make_talk(size_t *count)
 {
@@ -582,6 +681,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pipeline, set_up, tear_down),
+        cmocka_unit_test(test_side_by_side),
         cmocka_unit_test_setup_teardown(test_cut_at_every_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_byte_by_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_get_line, set_up, tear_down),
