@@ -160,7 +160,8 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     return status;
 }
 
-void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count)
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count,
+                    bool batch)
 {
     struct cache_key expected[CACHE_EXPECT_MAX];
 
@@ -168,7 +169,7 @@ void command_expect(struct command *command, const struct protocol_slice *keys, 
     for (unsigned i = 0; i < count; i++) {
         expected[i] = (struct cache_key){keys[i].data, keys[i].bytes};
     }
-    cache_expect(command->worker, expected, count);
+    cache_expect(command->worker, expected, count, batch);
 }
 
 /* The next keys of a request, looked for together. Returns how many they are. */
@@ -181,7 +182,7 @@ static unsigned expect_keys(const struct call *call, struct protocol_slice left)
         count++;
     }
     if (count > 1) {
-        command_expect(call->command, keys, count);
+        command_expect(call->command, keys, count, true);
     }
     return count;
 }

@@ -79,8 +79,10 @@ enum command_outcome command_execute(struct command *command, struct protocol_re
 /**
  * command_expect() - say which keys the next requests will name (cache_expect()).
  * @count: at most COMMAND_EXPECT_MAX.
+ * @batch: one client sent them together.
  */
-void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count);
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count,
+                    bool batch);
 
 /**
  * command_refuse() - answer a request that there is no memory for, as memcached words it.

@@ -230,10 +230,11 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     return status;
 }
 
-void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count)
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count,
+                  bool batch)
 {
     const struct cache *cache = worker->cache;
-    worker->expected = count;
+    worker->expected = batch ? count : 0;
     uint64_t hashes[CACHE_EXPECT_MAX], together[CACHE_EXPECT_MAX];
     uint64_t shards = 0;
     static_assert(CACHE_SHARDS_MAX <= 64, "a bit for each");

@@ -107,11 +107,13 @@ struct cache_key {
  * cache_expect() - say which keys will be asked for next, so that their memory is fetched for all
  * of them at once instead of for one after the other.
  * @count: at most CACHE_EXPECT_MAX.
+ * @batch: they come from one client, who sent many together: the next @count stores and gets are
+ *         taken for these (cache_compress()). Else each comes alone.
  *
- * Changes nothing that is stored; none of them need be there, or be asked for. The next @count
- * stores and gets are taken for these (cache_compress()).
+ * Changes nothing that is stored; none of them need be there, or be asked for.
  */
-void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count);
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count,
+                  bool batch);
 
 enum cache_mode {
     CACHE_SET,
