@@ -342,16 +342,16 @@ static enum command_outcome execute_touch(struct call *call)
 static enum command_outcome execute_arith(struct call *call)
 {
     const struct protocol_request *request = call->request;
-    uint64_t value = 0;
-    const enum cache_status status =
-        cache_arith(call->command->worker, request->key.data, request->key.bytes,
-                    call->row->increments, request->delta, call->now_s, &value);
+    const struct cache_arith arith = {.increment = call->row->increments, .delta = request->delta};
+    struct cache_number number;
+    const enum cache_status status = cache_arith(call->command->worker, request->key.data,
+                                                 request->key.bytes, &arith, call->now_s, &number);
 
     switch (status) {
     case CACHE_OK:
         count(call, call->row->hits);
         if (!request->noreply) {
-            const bool written = protocol_reply_number(call->reply, value);
+            const bool written = protocol_reply_number(call->reply, number.value);
             assert(written);
         }
         return COMMAND_DONE;

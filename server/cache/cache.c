@@ -230,6 +230,25 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     return status;
 }
 
+enum cache_status cache_look(struct cache_worker *worker, const void *key, size_t key_bytes,
+                             const struct cache_look *look, uint32_t now_s, cache_place_fn *place,
+                             void *context, struct cache_view *view)
+{
+    struct cache *cache = worker->cache;
+    uint64_t hash = hash_key(key, key_bytes, cache->config.seed);
+    struct shard *shard = shard_of(cache, hash);
+    enum cache_status status;
+    unsigned tries = 0;
+    assert(key_bytes >= 1 && key_bytes <= CACHE_KEY_BYTES_MAX);
+    (void)was_expected(worker);
+    /* Few looks write anything: room is made for those that found none. */
+    while ((status = shard_look(shard, hash, key, key_bytes, look, now_s, worker->codec, place,
+                                context, view)) == CACHE_NO_MEMORY &&
+           ++tries < STORE_TRIES)
+        (void)cache_make_room(cache, 3, now_s);
+    return status;
+}
+
 void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count,
                   bool batch)
 {
@@ -294,21 +313,25 @@ static bool can_wait(struct cache_worker *worker, const struct shard *shard,
            shard_fresh_room(shard, entry_bytes);
 }
 
+/* All but what prepare_put() sets. */
+static void fill_put(struct shard_put *put, const struct cache_store *store)
+{
+    put->key = store->entry;
+    put->key_bytes = store->key_bytes;
+    put->value_bytes = store->value_bytes;
+    put->mode = store->mode;
+    put->flags = store->flags | (store->cas_given ? RECORD_CAS : 0);
+    put->expiry_s = store->expiry_s;
+    put->cas = store->cas;
+    put->cas_new = store->cas_new;
+    put->keep_extras = store->mode == CACHE_CAS_OR_STALE;
+}
+
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
-                                     const struct cache_store *store, enum codec_level level,
-                                     bool keep_extras, uint32_t now_s, uint64_t *cas)
+                                     const struct cache_store *store, struct shard_put *put,
+                                     enum codec_level level, uint32_t now_s, uint64_t *cas)
 {
     struct cache *cache = worker->cache;
-    struct shard_put put = {
-        .key = store->entry,
-        .key_bytes = store->key_bytes,
-        .value_bytes = store->value_bytes,
-        .mode = store->mode,
-        .flags = store->flags,
-        .expiry_s = store->expiry_s,
-        .cas = store->cas,
-        .keep_extras = keep_extras,
-    };
     if (too_large(cache, store)) {
         atomic_fetch_add_explicit(&cache->too_large, 1, memory_order_relaxed);
         return CACHE_TOO_LARGE;
@@ -317,11 +340,11 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
     bool waits = can_wait(worker, shard_of(cache, hash), store) && level == CODEC_FAST;
-    if (waits ? prepare_fresh(&worker->prepare, store->entry, &put)
-              : prepare_put(&worker->prepare, level, store->entry, &put)) {
-        status = put_with_room(cache, hash, &put, now_s, cas);
+    if (waits ? prepare_fresh(&worker->prepare, store->entry, put)
+              : prepare_put(&worker->prepare, level, store->entry, put)) {
+        status = put_with_room(cache, hash, put, now_s, cas);
         if (status != CACHE_OK)
-            prepare_drop(&worker->prepare, &put);
+            prepare_drop(&worker->prepare, put);
     }
     current_release(&worker->reader);
     if (status == CACHE_NO_MEMORY)
@@ -397,9 +420,10 @@ static enum cache_status edit_read(struct edit *edit, const void *key, size_t ke
     }
 }
 
-/* Stores what stands in the worker's memory, if nobody stored in between. */
+/* Stores what stands in the worker's memory, if nobody stored in between. @put: what becomes of
+ * marks, cas and expiry; the rest is set here. */
 static enum cache_status edit_store(struct edit *edit, const void *key, size_t value_bytes,
-                                    uint32_t now_s)
+                                    struct shard_put *put, uint32_t now_s)
 {
     struct cache_worker *worker = edit->worker;
     memcpy(worker->edit, key, edit->item.key_bytes);
@@ -407,17 +431,32 @@ static enum cache_status edit_store(struct edit *edit, const void *key, size_t v
         .entry = worker->edit,
         .key_bytes = edit->item.key_bytes,
         .value_bytes = value_bytes,
-        .mode = CACHE_CAS,
         .flags = edit->item.flags,
-        .cas = edit->item.cas,
     };
+    put->key = worker->edit;
+    put->key_bytes = store.key_bytes;
+    put->value_bytes = value_bytes;
+    put->mode = CACHE_CAS;
+    put->cas = edit->item.unique;
+    put->keep_extras = true;
     uint64_t hash = hash_key(key, store.key_bytes, worker->cache->config.seed);
-    return store_entry(worker, hash, &store, edit->level, true, now_s, &edit->cas);
+    return store_entry(worker, hash, &store, put, edit->level, now_s, &edit->cas);
 }
 
-/* append and prepend: read, join, store by cas, again from the start where another was faster. */
+/* append or prepend without an item: what is given is the item. CACHE_NOT_STORED: there is one. */
+static enum cache_status join_nothing(struct cache_worker *worker, const struct cache_store *store,
+                                      uint32_t now_s, struct cache_stored *stored)
+{
+    struct cache_store add = *store;
+    if (!store->create)
+        return CACHE_NOT_FOUND;
+    add.mode = CACHE_ADD;
+    return cache_store(worker, &add, now_s, stored);
+}
+
+/* append and prepend: read, join, store, again from the start where another was faster. */
 static enum cache_status join(struct cache_worker *worker, const struct cache_store *store,
-                              uint32_t now_s, uint64_t *cas)
+                              uint32_t now_s, struct cache_stored *stored)
 {
     bool append = store->mode == CACHE_APPEND;
     const uint8_t *key = store->entry, *joined = store->entry + store->key_bytes;
@@ -428,37 +467,55 @@ static enum cache_status join(struct cache_worker *worker, const struct cache_st
         .level = CODEC_FAST,
     };
     for (;;) {
+        struct shard_put put = {.flags = store->cas_given ? RECORD_CAS : 0,
+                                .cas_new = store->cas_new};
         enum cache_status status = edit_read(&edit, key, store->key_bytes, now_s);
-        if (status != CACHE_OK)
+        if (status == CACHE_NOT_FOUND) {
+            status = join_nothing(worker, store, now_s, stored);
+            if (status == CACHE_NOT_STORED) /* another was faster to create it */
+                continue;
             return status == CACHE_NOT_FOUND ? CACHE_NOT_STORED : status;
+        }
+        if (status != CACHE_OK)
+            return status;
+        if (store->compare && edit.item.cas != store->cas)
+            return CACHE_EXISTS;
         size_t at = store->key_bytes + (append ? edit.item.value_bytes : 0);
         memcpy(worker->edit + at, joined, store->value_bytes);
-        size_t value_bytes = edit.item.value_bytes + store->value_bytes;
-        status = edit_store(&edit, key, value_bytes, now_s);
+        stored->value_bytes = edit.item.value_bytes + store->value_bytes;
+        status = edit_store(&edit, key, stored->value_bytes, &put, now_s);
         if (status == CACHE_TOO_LARGE)
             return CACHE_NOT_STORED;
-        if (status == CACHE_OK && cas != NULL)
-            *cas = edit.cas;
+        stored->cas = edit.cas;
         if (status != CACHE_EXISTS && status != CACHE_NOT_FOUND)
             return status;
     }
 }
 
 enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
-                              uint32_t now_s, uint64_t *cas)
+                              uint32_t now_s, struct cache_stored *stored)
 {
+    struct cache_stored unwanted;
     assert(store->key_bytes >= 1 && store->key_bytes <= CACHE_KEY_BYTES_MAX);
     assert(store->value_bytes <= CACHE_ITEM_BYTES_MAX);
     if (store->mode == CACHE_APPEND || store->mode == CACHE_PREPEND) {
-        enum cache_status status = join(worker, store, now_s, cas);
+        enum cache_status status = join(worker, store, now_s, stored != NULL ? stored : &unwanted);
         edit_done(worker);
         return status;
     }
+    struct shard_put put;
+    fill_put(&put, store);
     uint64_t hash = hash_key(store->entry, store->key_bytes, worker->cache->config.seed);
+    uint64_t *cas = NULL;
+    if (stored != NULL) {
+        stored->value_bytes = store->value_bytes;
+        cas = &stored->cas;
+    }
     enum cache_status status =
-        store_entry(worker, hash, store, level_for(store, now_s), false, now_s, cas);
+        store_entry(worker, hash, store, &put, level_for(store, now_s), now_s, cas);
     if (store->mode == CACHE_SET && (status == CACHE_TOO_LARGE || status == CACHE_NO_MEMORY))
-        shard_delete(shard_of(worker->cache, hash), hash, store->entry, store->key_bytes, now_s);
+        (void)shard_delete(shard_of(worker->cache, hash), hash, store->entry, store->key_bytes,
+                           now_s);
     return status;
 }
 
@@ -467,6 +524,20 @@ enum cache_status cache_delete(struct cache_worker *worker, const void *key, siz
 {
     uint64_t hash = hash_key(key, key_bytes, worker->cache->config.seed);
     return shard_delete(shard_of(worker->cache, hash), hash, key, key_bytes, now_s);
+}
+
+enum cache_status cache_change(struct cache_worker *worker, const void *key, size_t key_bytes,
+                               const struct cache_change *change, uint32_t now_s)
+{
+    struct cache *cache = worker->cache;
+    uint64_t hash = hash_key(key, key_bytes, cache->config.seed);
+    enum cache_status status;
+    unsigned tries = 0;
+    while ((status = shard_change(shard_of(cache, hash), hash, key, key_bytes, change, now_s)) ==
+               CACHE_NO_MEMORY &&
+           ++tries < STORE_TRIES)
+        (void)cache_make_room(cache, 3, now_s);
+    return status;
 }
 
 enum cache_status cache_touch(struct cache_worker *worker, const void *key, size_t key_bytes,
@@ -527,33 +598,75 @@ static uint64_t number_change(uint64_t number, bool increment, uint64_t delta)
     return number > delta ? number - delta : 0;
 }
 
+/* A number where there was none. CACHE_NOT_STORED: there is one now. */
+static enum cache_status arith_create(struct cache_worker *worker, const void *key,
+                                      size_t key_bytes, const struct cache_arith *arith,
+                                      uint32_t now_s, struct cache_number *number)
+{
+    uint8_t entry[CACHE_KEY_BYTES_MAX + NUMBER_BYTES_MAX];
+    memcpy(entry, key, key_bytes);
+    struct cache_store store = {
+        .entry = entry,
+        .key_bytes = key_bytes,
+        .value_bytes = number_print(arith->initial, entry + key_bytes),
+        .mode = CACHE_ADD,
+        .expiry_s = arith->create_expiry_s,
+        .cas_given = arith->cas_given,
+        .cas_new = arith->cas_new,
+    };
+    struct cache_stored stored = {.cas = 0};
+    enum cache_status status = cache_store(worker, &store, now_s, &stored);
+    *number = (struct cache_number){
+        .value = arith->initial, .cas = stored.cas, .expiry_s = CACHE_NEVER, .created = true};
+    return status;
+}
+
+/* An item that was read: its number changed, and stored again. */
+static enum cache_status arith_change(struct edit *edit, const void *key,
+                                      const struct cache_arith *arith, uint32_t now_s,
+                                      struct cache_number *number)
+{
+    uint8_t *text = edit->worker->edit + edit->item.key_bytes;
+    struct shard_put put = {
+        .flags = arith->cas_given ? RECORD_CAS : 0,
+        .cas_new = arith->cas_new,
+        .expiry_s = arith->touch_expiry_s,
+        .keep_marks = true,
+        .touch = arith->touch,
+    };
+    uint64_t value = 0;
+    if (arith->compare && edit->item.cas != arith->cas)
+        return CACHE_EXISTS;
+    if (!number_parse(text, edit->item.value_bytes, &value))
+        return CACHE_NOT_NUMBER;
+    value = number_change(value, arith->increment, arith->delta);
+    size_t bytes = number_print(value, text);
+    if (bytes < edit->item.value_bytes) {
+        memset(text + bytes, ' ', edit->item.value_bytes - bytes);
+        bytes = edit->item.value_bytes;
+    }
+    enum cache_status status = edit_store(edit, key, bytes, &put, now_s);
+    *number =
+        (struct cache_number){.value = value, .cas = edit->cas, .expiry_s = edit->item.expiry_s};
+    /* Another was faster: what was read is not what stands there. */
+    return status == CACHE_EXISTS || status == CACHE_NOT_FOUND ? CACHE_NOT_STORED : status;
+}
+
 enum cache_status cache_arith(struct cache_worker *worker, const void *key, size_t key_bytes,
-                              bool increment, uint64_t delta, uint32_t now_s, uint64_t *value)
+                              const struct cache_arith *arith, uint32_t now_s,
+                              struct cache_number *number)
 {
     /* Counters are counted on. */
     struct edit edit = {.worker = worker, .after_bytes = NUMBER_BYTES_MAX, .level = CODEC_RAW};
     enum cache_status status;
-    uint64_t number = 0;
     do {
         status = edit_read(&edit, key, key_bytes, now_s);
-        if (status != CACHE_OK)
-            break;
-        uint8_t *text = worker->edit + key_bytes;
-        if (!number_parse(text, edit.item.value_bytes, &number)) {
-            status = CACHE_NOT_NUMBER;
-            break;
-        }
-        number = number_change(number, increment, delta);
-        size_t bytes = number_print(number, text);
-        if (bytes < edit.item.value_bytes) {
-            memset(text + bytes, ' ', edit.item.value_bytes - bytes);
-            bytes = edit.item.value_bytes;
-        }
-        status = edit_store(&edit, key, bytes, now_s);
-    } while (status == CACHE_EXISTS || status == CACHE_NOT_FOUND);
+        if (status == CACHE_OK)
+            status = arith_change(&edit, key, arith, now_s, number);
+        else if (status == CACHE_NOT_FOUND && arith->create)
+            status = arith_create(worker, key, key_bytes, arith, now_s, number);
+    } while (status == CACHE_NOT_STORED);
     edit_done(worker);
-    if (status == CACHE_OK)
-        *value = number;
     return status;
 }
 

@@ -63,7 +63,8 @@ struct cache_item {
     size_t value_bytes;
     uint32_t flags;
     uint32_t expiry_s;
-    uint64_t cas; /* never 0 */
+    uint64_t cas;    /* 0 only where a client asked for that */
+    uint64_t unique; /* of this store alone, whatever cas a client chose; never 0 */
 };
 
 /** cache_new() - NULL where memory_bytes is too small to start with or the system gives none. */
@@ -97,6 +98,51 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
                             void *context, struct cache_item *item)
     __attribute__((warn_unused_result));
 
+/* What a look at an item may do beside. */
+struct cache_look {
+    bool read;            /* the value is wanted, where @place says */
+    bool skip_same;       /* but not where the item's cas is skip_cas */
+    bool unseen;          /* it does not count as a hit */
+    bool touch;           /* the expiry becomes touch_expiry_s */
+    bool create;          /* where there is no item, make an empty one */
+    bool recache;         /* the first to look when it expires before recache_s wins: */
+    bool recache_touched; /* by its new expiry, not the one before the touch */
+    bool cas_given;       /* a created item's cas is this one */
+    uint32_t touch_expiry_s;
+    uint32_t create_expiry_s;
+    uint32_t recache_s;
+    uint64_t skip_cas;
+    uint64_t cas;
+};
+
+/* An item as it was found; one just created as it is, without an expiry. */
+struct cache_view {
+    struct cache_item item; /* its expiry before the touch */
+    bool created;
+    bool read; /* the value was, and is where @place said; a created item has none to place */
+    bool stale;
+    bool given; /* somebody had won before */
+    bool won;   /* this look has won: the item was created, is stale, or to be cached anew */
+    /* Hit before, as far as is known: since the key came, and no more often than it was rescued
+     * since. */
+    bool fetched;
+    uint32_t age_s;      /* since it was stored: README.md says how coarse */
+    size_t stored_bytes; /* what it takes, less its slot */
+};
+
+/**
+ * cache_look() - as cache_get(), and what meta commands can ask for: to see without a trace, to
+ * create what is not there, to be told who is to make an item anew. That is decided under the
+ * shard's lock, so one of any number of lookers wins.
+ * @place: called with the view's item where look->read asks for the value; all of the view is set.
+ *
+ * Errors: CACHE_NOT_FOUND, CACHE_NO_ROOM (nothing touched), CACHE_NO_MEMORY (nothing touched).
+ */
+enum cache_status cache_look(struct cache_worker *worker, const void *key, size_t key_bytes,
+                             const struct cache_look *look, uint32_t now_s, cache_place_fn *place,
+                             void *context, struct cache_view *view)
+    __attribute__((warn_unused_result));
+
 /* A key among those of a batch. */
 struct cache_key {
     const void *key;
@@ -121,7 +167,10 @@ enum cache_mode {
     CACHE_REPLACE,
     CACHE_APPEND,
     CACHE_PREPEND,
-    CACHE_CAS
+    CACHE_CAS,
+    /* As CACHE_CAS; but where the cas that must stand is less than the one that does, it is stored
+     * as a stale item: with the old one's expiry, and whoever has won has won. */
+    CACHE_CAS_OR_STALE
 };
 
 struct cache_store {
@@ -131,37 +180,89 @@ struct cache_store {
     enum cache_mode mode;
     uint32_t flags;
     uint32_t expiry_s;
-    uint64_t cas; /* CACHE_CAS: the one that must stand */
+    uint64_t cas;   /* CACHE_CAS, CACHE_CAS_OR_STALE: the one that must stand; append, prepend: */
+    bool compare;   /* whether it must */
+    bool create;    /* append, prepend: where there is no item, it is stored as it is */
+    bool cas_given; /* the new item's cas is this one */
+    uint64_t cas_new;
+};
+
+struct cache_stored {
+    uint64_t cas;
+    size_t value_bytes; /* after an append all of it */
 };
 
 /**
  * cache_store() - set, add, replace, append, prepend, cas.
- * @cas: NULL, or set to the new item's on CACHE_OK.
+ * @stored: NULL, or set on CACHE_OK.
  *
  * Errors: CACHE_NOT_STORED, CACHE_EXISTS, CACHE_NOT_FOUND (cas), CACHE_TOO_LARGE and
  * CACHE_NO_MEMORY: nothing stored; a CACHE_SET that fails removes the old item, as memcached does,
  * the others keep it.
  */
 enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
-                              uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
+                              uint32_t now_s, struct cache_stored *stored)
+    __attribute__((warn_unused_result));
 
 enum cache_status cache_delete(struct cache_worker *worker, const void *key, size_t key_bytes,
                                uint32_t now_s) __attribute__((warn_unused_result));
+
+/* What may become of an item instead of its removal. */
+struct cache_change {
+    bool compare;    /* its cas must be @cas */
+    bool empty;      /* an empty value takes its place, with flags 0, its cas, and no expiry */
+    bool invalidate; /* it stays, stale and with a new cas; the next to look wins */
+    bool touch;      /* with one of the two: it expires at expiry_s */
+    bool cas_given;  /* with one of the two: its cas becomes cas_new */
+    uint32_t expiry_s;
+    uint64_t cas;
+    uint64_t cas_new;
+};
+
+/**
+ * cache_change() - delete an item, or what is left of it.
+ *
+ * Errors: CACHE_NOT_FOUND, CACHE_EXISTS (another cas stands), CACHE_NO_MEMORY.
+ */
+enum cache_status cache_change(struct cache_worker *worker, const void *key, size_t key_bytes,
+                               const struct cache_change *change, uint32_t now_s)
+    __attribute__((warn_unused_result));
 enum cache_status cache_touch(struct cache_worker *worker, const void *key, size_t key_bytes,
                               uint32_t expiry_s, uint32_t now_s)
     __attribute__((warn_unused_result));
 
+struct cache_arith {
+    bool increment;
+    bool compare;   /* the item's cas must be @cas */
+    bool touch;     /* it expires at touch_expiry_s then */
+    bool create;    /* where there is no item, @initial is stored as one */
+    bool cas_given; /* the new item's cas is cas_new */
+    uint32_t touch_expiry_s;
+    uint32_t create_expiry_s;
+    uint64_t delta;
+    uint64_t initial;
+    uint64_t cas;
+    uint64_t cas_new;
+};
+
+struct cache_number {
+    uint64_t value;
+    uint64_t cas;
+    uint32_t expiry_s; /* before the touch; of a created item CACHE_NEVER */
+    bool created;
+};
+
 /**
  * cache_arith() - incr, decr.
- * @value: the new number on CACHE_OK.
+ * @number: set on CACHE_OK.
  *
  * Wraps at 2^64 upwards, stops at 0 downwards; a shorter number is padded with spaces to the old
  * length, as memcached does.
- * Errors: CACHE_NOT_FOUND, CACHE_NOT_NUMBER, CACHE_NO_MEMORY.
+ * Errors: CACHE_NOT_FOUND, CACHE_EXISTS (another cas stands), CACHE_NOT_NUMBER, CACHE_NO_MEMORY.
  */
 enum cache_status cache_arith(struct cache_worker *worker, const void *key, size_t key_bytes,
-                              bool increment, uint64_t delta, uint32_t now_s, uint64_t *value)
-    __attribute__((warn_unused_result));
+                              const struct cache_arith *arith, uint32_t now_s,
+                              struct cache_number *number) __attribute__((warn_unused_result));
 
 /**
  * cache_flush_all() - everything stored before @at_s is gone from then on.

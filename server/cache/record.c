@@ -17,6 +17,11 @@ static size_t varint_encode(uint64_t value, uint8_t *out)
     return bytes;
 }
 
+static size_t varint_bytes(uint64_t value)
+{
+    return (70u - (unsigned)__builtin_clzll(value | 1)) / 7;
+}
+
 /* Returns the bytes used, 0 where the number does not end in @count bytes or 64 bits. */
 static size_t varint_decode(const uint8_t *in, size_t count, uint64_t *value)
 {
@@ -95,6 +100,16 @@ static size_t encode_lengths(uint64_t value_bytes, uint64_t number, uint8_t *out
     return bytes + varint_encode(number, out + bytes);
 }
 
+static size_t lengths_bytes(uint64_t value_bytes, uint64_t number)
+{
+    if (value_bytes >> SMALL_VALUE_BITS == 0)
+        return 1 + varint_bytes(number);
+    if ((value_bytes >> MIDDLE_VALUE_BITS == 0 && number >> MIDDLE_NUMBER_BITS == 0) ||
+        (value_bytes >> WIDE_VALUE_BITS == 0 && number >> WIDE_NUMBER_BITS == 0))
+        return 3;
+    return 1 + varint_bytes(value_bytes >> OTHER_VALUE_BITS) + varint_bytes(number);
+}
+
 static uint32_t low_bits(uint32_t bits, unsigned count)
 {
     return bits & ((1u << count) - 1);
@@ -144,6 +159,10 @@ size_t record_encode_header(struct record *record, uint64_t base, uint8_t *out)
         bytes += varint_encode(record->flags, out + bytes);
         memcpy(out + bytes, &record->expiry_s, sizeof(record->expiry_s));
         bytes += sizeof(record->expiry_s);
+        if (record->flags & RECORD_CAS) {
+            memcpy(out + bytes, &record->cas, sizeof(record->cas));
+            bytes += sizeof(record->cas);
+        }
     }
     if (record->tag & RECORD_TAG_LARGE) {
         memcpy(out + bytes, &record->first_page, sizeof(record->first_page));
@@ -151,6 +170,15 @@ size_t record_encode_header(struct record *record, uint64_t base, uint8_t *out)
         bytes += RECORD_LARGE_BYTES;
     }
     return bytes;
+}
+
+size_t record_header_bytes(const struct record *record, uint64_t base)
+{
+    size_t bytes = 1 + lengths_bytes(record->value_bytes, fold((int64_t)(record->sequence - base)));
+    if (record->flags != 0 || record->expiry_s != CACHE_NEVER)
+        bytes += varint_bytes(record->flags) + sizeof(record->expiry_s) +
+                 (record->flags & RECORD_CAS ? sizeof(record->cas) : 0);
+    return bytes + (record->tag & RECORD_TAG_LARGE ? RECORD_LARGE_BYTES : 0);
 }
 
 /* The two numbers of a large record, and whether key and tail are there. */
@@ -196,11 +224,17 @@ bool record_decode(const uint8_t *bytes, size_t count, unsigned tag, uint64_t ba
     record->stream_bytes = 0;
     if (tag & RECORD_TAG_EXTRAS) {
         used = varint_decode(bytes + at, count - at, &flags);
-        if (used == 0 || flags > UINT32_MAX || count - at - used < sizeof(record->expiry_s))
+        if (used == 0 || flags > RECORD_FLAGS_MAX || count - at - used < sizeof(record->expiry_s))
             return false;
-        record->flags = (uint32_t)flags;
+        record->flags = flags;
         memcpy(&record->expiry_s, bytes + at + used, sizeof(record->expiry_s));
         at += used + sizeof(record->expiry_s);
+        if (flags & RECORD_CAS) {
+            if (count - at < sizeof(record->cas))
+                return false;
+            memcpy(&record->cas, bytes + at, sizeof(record->cas));
+            at += sizeof(record->cas);
+        }
     }
     if (tag & RECORD_TAG_LARGE)
         return decode_large(bytes + at, count - at, record);

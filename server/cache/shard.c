@@ -48,12 +48,6 @@ void shard_free(struct shard *shard)
     free(shard);
 }
 
-/* cas uniques are unique over the shards and never 0. */
-static uint64_t cas_of(const struct shard *shard, uint64_t sequence)
-{
-    return sequence << shard->shard_bits | shard->id;
-}
-
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s)
 {
     return record->expiry_s > now_s && record->sequence > shard->flush_sequence;
@@ -162,11 +156,10 @@ static void count_record(struct shard *shard, unsigned kind, const struct record
 
 /* The header is measured with a distance no shorter than any that can occur, so that its length
  * does not depend on the log it will go to. */
-static size_t record_bytes_max(const struct shard *shard, struct record *record)
+static size_t record_bytes_max(const struct shard *shard, const struct record *record)
 {
-    uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
     uint64_t farthest = record->sequence + shard->sequence + 1;
-    return record_encode_header(record, farthest, header) + record->payload_bytes;
+    return record_header_bytes(record, farthest) + record->payload_bytes;
 }
 
 /* A new log starts from its first record's sequence, is a use of its kind's dictionary, and claimed
@@ -248,6 +241,7 @@ bool shard_append_put(struct shard *shard, const struct shard_put *put, unsigned
         .value_bytes = put->value_bytes,
         .sequence = sequence,
         .flags = extras != NULL ? extras->flags : put->flags,
+        .cas = extras != NULL ? extras->cas : put->cas_new,
         .expiry_s = extras != NULL ? extras->expiry_s : put->expiry_s,
         .tag = put->tag,
         .first_page = put->first_page,
@@ -296,13 +290,11 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     return shard_kill(shard, found->place, &found->record);
 }
 
-/* @log_gone: whether the record was the last of its old log. */
-static bool move_record(struct shard *shard, struct shard_found *found, unsigned kind,
-                        uint32_t expiry_s, bool *log_gone) ZB_REQUIRES(shard->lock)
+bool shard_rewrite(struct shard *shard, struct shard_found *found, unsigned kind,
+                   const struct record *changed, bool *log_gone)
 {
-    struct record moved = found->record;
+    struct record moved = *changed;
     struct index_place place;
-    moved.expiry_s = expiry_s;
     if (!shard_append(shard, kind, &moved, &place))
         return false;
     index_slot_set_place(found->slot, place);
@@ -315,12 +307,14 @@ static bool move_record(struct shard *shard, struct shard_found *found, unsigned
 
 bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
 {
+    struct record moved = found->record;
     bool log_gone;
-    return move_record(shard, found, kind, expiry_s, &log_gone);
+    moved.expiry_s = expiry_s;
+    return shard_rewrite(shard, found, kind, &moved, &log_gone);
 }
 
-static void remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
-                            uint32_t now_s) ZB_REQUIRES(shard->lock)
+void shard_remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
+                           uint32_t now_s)
 {
     if (!shard_remove(shard, hash, found))
         shard_tidy_in_passing(shard, found->place.log, now_s);
@@ -348,9 +342,8 @@ static bool find_any(struct shard *shard, uint64_t hash, const void *key, size_t
     return false;
 }
 
-/* As find_any(), and clears away what is expired or flushed. */
-static bool find_alive(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
-                       uint32_t now_s, struct shard_found *found) ZB_REQUIRES(shard->lock)
+bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                uint32_t now_s, struct shard_found *found)
 {
     shard_catch_up(shard, now_s);
     if (!find_any(shard, hash, key, key_bytes, found))
@@ -358,24 +351,8 @@ static bool find_alive(struct shard *shard, uint64_t hash, const void *key, size
     if (shard_alive(shard, &found->record, now_s))
         return true;
     shard_count_gone(shard, found, now_s);
-    remove_and_tidy(shard, hash, found, now_s);
+    shard_remove_and_tidy(shard, hash, found, now_s);
     return false;
-}
-
-static void bump(uint64_t *slot)
-{
-    unsigned frequency = index_slot_frequency(slot);
-    if (frequency < INDEX_FREQUENCY_MAX)
-        index_slot_set_frequency(slot, frequency + 1);
-}
-
-static void item_of(const struct shard *shard, const struct record *record, struct cache_item *item)
-{
-    item->key_bytes = record->key_bytes;
-    item->value_bytes = record->value_bytes;
-    item->flags = record->flags;
-    item->expiry_s = record->expiry_s;
-    item->cas = cas_of(shard, record->sequence);
 }
 
 bool shard_read_entry(const struct shard *shard, const struct shard_found *found,
@@ -392,32 +369,9 @@ bool shard_read_entry(const struct shard *shard, const struct shard_found *found
     return true;
 }
 
-/* Whether a candidate is the key's: its entry is then at its place, key in front. A compressed one
- * is decompressed only once, key and value together. CACHE_NOT_FOUND: it is another's. */
-static enum cache_status read_candidate(struct shard *shard, struct shard_found *found,
-                                        const void *key, struct codec *codec, cache_place_fn *place,
-                                        void *context, struct cache_item *item)
-    ZB_REQUIRES(shard->lock)
-{
-    struct record *record = &found->record;
-    bool key_stands = (record->tag & RECORD_TAG_LARGE) || !(record->tag & RECORD_TAG_COMPRESSED);
-    if (key_stands && memcmp(record->payload, key, record->key_bytes) != 0)
-        return CACHE_NOT_FOUND;
-    item_of(shard, record, item);
-    uint8_t *value = place(context, item);
-    if (value == NULL)
-        return CACHE_NO_ROOM;
-    uint8_t *entry = value - record->key_bytes;
-    bool sound = shard_read_entry(shard, found, codec, entry);
-    assert(sound);
-    if (!sound || memcmp(entry, key, record->key_bytes) != 0)
-        return CACHE_NOT_FOUND;
-    return CACHE_OK;
-}
-
-/* A new expiry: in place where its class stays, else the record goes to a log of its new class. */
-static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
-                       uint32_t now_s) ZB_REQUIRES(shard->lock)
+/* In place where the class stays, else the record goes to a log of its new class. */
+bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
+                      uint32_t now_s)
 {
     unsigned kind = kind_with_expiry(found->kind, expiry_class(expiry_s, now_s));
     if (found->record.expiry_s == expiry_s)
@@ -425,7 +379,9 @@ static bool set_expiry(struct shard *shard, struct shard_found *found, uint32_t 
     if (kind != found->kind) {
         struct zbud_handle log = found->place.log;
         bool log_gone;
-        if (!move_record(shard, found, kind, expiry_s, &log_gone))
+        struct record moved = found->record;
+        moved.expiry_s = expiry_s;
+        if (!shard_rewrite(shard, found, kind, &moved, &log_gone))
             return false;
         if (!log_gone)
             shard_squeeze_due(shard, log);
@@ -446,25 +402,29 @@ static enum cache_status get_locked(struct shard *shard, uint64_t hash, const vo
     shard_catch_up(shard, now_s);
     unsigned count = index_candidates(shard->index, hash, slots);
     for (unsigned i = 0; i < count; i++) {
-        struct shard_found found = {.slot = slots[i]};
+        struct shard_found found;
+        found.slot = slots[i];
         bool live = shard_record(shard, index_slot_place(slots[i]), &found);
         assert(live);
         if (!live || found.record.key_bytes != key_bytes)
             continue;
-        enum cache_status status = read_candidate(shard, &found, key, codec, place, context, item);
+        enum cache_status status =
+            shard_read_candidate(shard, &found, key, codec, place, context, item);
         if (status == CACHE_NOT_FOUND)
             continue;
         if (status == CACHE_NO_ROOM)
             return status;
         if (!shard_alive(shard, &found.record, now_s)) {
             shard_count_gone(shard, &found, now_s);
-            remove_and_tidy(shard, hash, &found, now_s);
+            shard_remove_and_tidy(shard, hash, &found, now_s);
             return CACHE_NOT_FOUND;
         }
-        if (touch_expiry_s != NULL && !set_expiry(shard, &found, *touch_expiry_s, now_s))
-            return CACHE_NO_MEMORY;
-        item->expiry_s = found.record.expiry_s;
-        bump(found.slot);
+        if (touch_expiry_s != NULL) {
+            if (!shard_set_expiry(shard, &found, *touch_expiry_s, now_s))
+                return CACHE_NO_MEMORY;
+            item->expiry_s = *touch_expiry_s;
+        }
+        shard_bump(found.slot);
         return CACHE_OK;
     }
     return CACHE_NOT_FOUND;
@@ -525,14 +485,24 @@ static enum cache_status put_allowed(const struct shard *shard, const struct sha
         return CACHE_OK;
     case CACHE_ADD:
         if (found != NULL)
-            bump(found->slot); /* as memcached's add does */
+            shard_bump(found->slot); /* as memcached's add does */
         return found == NULL ? CACHE_OK : CACHE_NOT_STORED;
     case CACHE_REPLACE:
         return found != NULL ? CACHE_OK : CACHE_NOT_STORED;
     case CACHE_CAS:
         if (found == NULL)
             return CACHE_NOT_FOUND;
-        return cas_of(shard, found->record.sequence) == put->cas ? CACHE_OK : CACHE_EXISTS;
+        /* A changed item: nobody may have stored another meanwhile, whatever cas that has. */
+        return (put->keep_extras ? shard_unique(shard, found->record.sequence)
+                                 : shard_cas(shard, &found->record)) == put->cas
+                   ? CACHE_OK
+                   : CACHE_EXISTS;
+    case CACHE_CAS_OR_STALE:
+        if (found == NULL)
+            return CACHE_NOT_FOUND;
+        /* 0 is no cas that was ever read. */
+        return put->cas != 0 && put->cas <= shard_cas(shard, &found->record) ? CACHE_OK
+                                                                             : CACHE_EXISTS;
     case CACHE_APPEND:
     case CACHE_PREPEND:
     default:
@@ -551,19 +521,41 @@ void shard_undo(struct shard *shard, struct index_place place)
     kill_bytes(shard, place, &fresh.record, false);
 }
 
+/* What a put takes over from the item it replaces; NULL: nothing. */
+static const struct record *taken_over(const struct shard *shard, const struct shard_put *put,
+                                       const struct record *old, struct record *kept)
+{
+    if (put->mode == CACHE_CAS_OR_STALE) {
+        if (shard_cas(shard, old) == put->cas)
+            return NULL;
+        kept->flags = put->flags | RECORD_STALE | (old->flags & RECORD_WON);
+        kept->expiry_s = old->expiry_s;
+    } else {
+        uint64_t keep = put->keep_marks ? ~RECORD_CAS : UINT32_MAX;
+        kept->flags = (old->flags & keep) | (put->flags & RECORD_CAS);
+        kept->expiry_s = put->touch ? put->expiry_s : old->expiry_s;
+    }
+    kept->cas = put->cas_new;
+    return kept;
+}
+
 static enum cache_status store_locked(struct shard *shard, uint64_t hash,
                                       const struct shard_put *put, uint32_t now_s, uint64_t *cas)
     ZB_REQUIRES(shard->lock)
 {
     struct shard_found old;
-    bool found = find_alive(shard, hash, put->key, put->key_bytes, now_s, &old);
+    bool found = shard_find(shard, hash, put->key, put->key_bytes, now_s, &old);
     enum cache_status status = put_allowed(shard, put, found ? &old : NULL);
     if (status != CACHE_OK)
         return status;
     struct index_place place;
-    const struct record *extras = put->keep_extras && found ? &old.record : NULL;
+    struct record kept;
+    const struct record *extras =
+        put->keep_extras && found ? taken_over(shard, put, &old.record, &kept) : NULL;
     uint32_t expiry_s = extras != NULL ? extras->expiry_s : put->expiry_s;
-    unsigned kind = kind_with_expiry(put->kind, expiry_class(expiry_s, now_s));
+    unsigned kind = put->kind; /* of class 0 */
+    if (expiry_s != CACHE_NEVER)
+        kind = kind_with_expiry(kind, expiry_class(expiry_s, now_s));
     if (!shard_append_put(shard, put, kind, shard->sequence + 1, extras, &place))
         return CACHE_NO_MEMORY;
     if (found) {
@@ -578,7 +570,7 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
     shard->counters.stored++;
     shard->counters.deferred += (kind & KIND_FRESH) != 0;
     if (cas != NULL)
-        *cas = cas_of(shard, shard->sequence);
+        *cas = put->flags & RECORD_CAS ? put->cas_new : shard_unique(shard, shard->sequence);
     return CACHE_OK;
 }
 
@@ -596,9 +588,9 @@ enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *k
 {
     struct shard_found found;
     lock_take(&shard->lock);
-    bool alive = find_alive(shard, hash, key, key_bytes, now_s, &found);
+    bool alive = shard_find(shard, hash, key, key_bytes, now_s, &found);
     if (alive)
-        remove_and_tidy(shard, hash, &found, now_s);
+        shard_remove_and_tidy(shard, hash, &found, now_s);
     lock_give(&shard->lock);
     return alive ? CACHE_OK : CACHE_NOT_FOUND;
 }
@@ -609,9 +601,9 @@ enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *ke
     struct shard_found found;
     enum cache_status status = CACHE_NOT_FOUND;
     lock_take(&shard->lock);
-    if (find_alive(shard, hash, key, key_bytes, now_s, &found)) {
-        bump(found.slot);
-        status = set_expiry(shard, &found, expiry_s, now_s) ? CACHE_OK : CACHE_NO_MEMORY;
+    if (shard_find(shard, hash, key, key_bytes, now_s, &found)) {
+        shard_bump(found.slot);
+        status = shard_set_expiry(shard, &found, expiry_s, now_s) ? CACHE_OK : CACHE_NO_MEMORY;
     }
     lock_give(&shard->lock);
     return status;

@@ -33,6 +33,7 @@
 #include "server/cache/expiry.h"
 #include "server/cache/histogram.h"
 #include "server/cache/index.h"
+#include "server/cache/record.h"
 #include "zbud/arena.h"
 
 struct shard;
@@ -43,11 +44,16 @@ struct shard_put {
     size_t key_bytes;
     size_t value_bytes;
     enum cache_mode mode;
-    uint32_t flags;
+    uint64_t flags; /* with RECORD_CAS where a client chose the new item's cas */
     uint32_t expiry_s;
-    uint64_t cas;     /* CACHE_CAS */
-    bool keep_extras; /* flags and expiry stay those of the item that is replaced */
-    unsigned kind;    /* dictionary's number, KIND_SETTLED, KIND_FRESH; the shard adds the expiry */
+    uint64_t cas;     /* CACHE_CAS, CACHE_CAS_OR_STALE */
+    uint64_t cas_new; /* with RECORD_CAS */
+    /* An item that was read and changed: mode is CACHE_CAS, and @cas the unique that must stand;
+     * flags and expiry stay those of the item that is replaced. */
+    bool keep_extras;
+    bool keep_marks; /* with keep_extras: stale stays stale, won stays won */
+    bool touch;      /* with keep_extras: the expiry is expiry_s all the same */
+    unsigned kind;   /* dictionary's number, KIND_SETTLED, KIND_FRESH; the shard adds the expiry */
     unsigned tag;
     const uint8_t *payload; /* of a large record: the tail */
     size_t payload_bytes;
@@ -109,8 +115,15 @@ enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key,
                             const uint32_t *touch_expiry_s, uint32_t now_s, struct codec *codec,
                             cache_place_fn *place, void *context, struct cache_item *item)
     __attribute__((warn_unused_result));
+enum cache_status shard_look(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                             const struct cache_look *look, uint32_t now_s, struct codec *codec,
+                             cache_place_fn *place, void *context, struct cache_view *view)
+    __attribute__((warn_unused_result));
 enum cache_status shard_store(struct shard *shard, uint64_t hash, const struct shard_put *put,
                               uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
+enum cache_status shard_change(struct shard *shard, uint64_t hash, const void *key,
+                               size_t key_bytes, const struct cache_change *change, uint32_t now_s)
+    __attribute__((warn_unused_result));
 enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *key,
                                size_t key_bytes, uint32_t now_s);
 enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,

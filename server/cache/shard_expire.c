@@ -225,6 +225,7 @@ static bool improve_due(const struct shard *shard, const struct gathered *gather
 
 static void pass_time(struct shard *shard, uint32_t now_s)
 {
+    ages_note(&shard->ages, shard->sequence, now_s);
     if (now_s - shard->mark_s < SETTLE_AGE_S)
         return;
     shard->old_sequence = shard->mark_sequence;

@@ -1,13 +1,15 @@
 /*
  * shard_inside.h - a shard's members and the steps its files share.
  *
- * shard.c has the calls of a request, shard_evict.c reclaim and what to do about dead bytes,
- * shard_expire.c the crawler, shard_fresh.c what is to be compressed, shard_check.c figures and
- * checks. Everything here is under the shard's lock.
+ * shard.c has the calls of a request, shard_meta.c those that only meta commands make,
+ * shard_evict.c reclaim and what to do about dead bytes, shard_expire.c the crawler, shard_fresh.c
+ * what is to be compressed, shard_check.c figures and checks. Everything here is under the shard's
+ * lock.
  */
 #ifndef SERVER_CACHE_SHARD_INSIDE_H
 #define SERVER_CACHE_SHARD_INSIDE_H
 
+#include "server/cache/ages.h"
 #include "server/cache/dictionary.h"
 #include "server/cache/expiry.h"
 #include "server/cache/index.h"
@@ -16,7 +18,9 @@
 #include "server/cache/shard_kind.h"
 #include "zbud/lock.h"
 
+#include <assert.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #define SHARD_FRESH_MAX 64u
 
@@ -59,6 +63,7 @@ struct shard {
     uint64_t old_sequence;
     uint64_t mark_sequence; /* becomes the old one SETTLE_AGE_S after mark_s */
     uint32_t mark_s;
+    struct ages ages; /* when what was stored */
     /* What the last full round of settling started from: nothing is due while both still hold. */
     uint64_t settled_sequence;
     unsigned settled_generation; /* of struct gathered */
@@ -111,9 +116,81 @@ bool shard_append_put(struct shard *shard, const struct shard_put *put, unsigned
 void shard_undo(struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock);
 /** shard_free_log() - a log without live records. */
 void shard_free_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_unique() - of a store: unique over the shards, and never 0. */
+static inline uint64_t shard_unique(const struct shard *shard, uint64_t sequence)
+{
+    return sequence << shard->shard_bits | shard->id;
+}
+
+/** shard_cas() - an item's, as clients see it. */
+static inline uint64_t shard_cas(const struct shard *shard, const struct record *record)
+{
+    return record->flags & RECORD_CAS ? record->cas : shard_unique(shard, record->sequence);
+}
+
+static inline void shard_item(const struct shard *shard, const struct record *record,
+                              struct cache_item *item)
+{
+    item->key_bytes = record->key_bytes;
+    item->value_bytes = record->value_bytes;
+    item->flags = (uint32_t)record->flags;
+    item->expiry_s = record->expiry_s;
+    item->unique = shard_unique(shard, record->sequence);
+    item->cas = record->flags & RECORD_CAS ? record->cas : item->unique;
+}
+
+/** shard_bump() - one hit more. */
+static inline void shard_bump(uint64_t *slot)
+{
+    unsigned frequency = index_slot_frequency(slot);
+    if (frequency < INDEX_FREQUENCY_MAX)
+        index_slot_set_frequency(slot, frequency + 1);
+}
+
+/** shard_find() - the key's record; one that is expired or flushed is cleared away. */
+bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                uint32_t now_s, struct shard_found *found) ZB_REQUIRES(shard->lock);
 /** shard_read_entry() - a record's key and value to @out; false where its bytes are damaged. */
 bool shard_read_entry(const struct shard *shard, const struct shard_found *found,
                       struct codec *codec, uint8_t *out) ZB_REQUIRES(shard->lock);
+/**
+ * shard_read_candidate() - whether a candidate is the key's: its entry is then at its place, key in
+ * front. A compressed one is decompressed only once, key and value together.
+ *
+ * Errors: CACHE_NOT_FOUND - it is another's; CACHE_NO_ROOM.
+ */
+static inline enum cache_status shard_read_candidate(
+    struct shard *shard, const struct shard_found *found, const void *key, struct codec *codec,
+    cache_place_fn *place, void *context, struct cache_item *item) ZB_REQUIRES(shard->lock)
+{
+    const struct record *record = &found->record;
+    bool key_stands = (record->tag & RECORD_TAG_LARGE) || !(record->tag & RECORD_TAG_COMPRESSED);
+    if (key_stands && memcmp(record->payload, key, record->key_bytes) != 0)
+        return CACHE_NOT_FOUND;
+    shard_item(shard, record, item);
+    uint8_t *value = place(context, item);
+    if (value == NULL)
+        return CACHE_NO_ROOM;
+    uint8_t *entry = value - record->key_bytes;
+    bool sound = shard_read_entry(shard, found, codec, entry);
+    assert(sound);
+    if (!sound || memcmp(entry, key, record->key_bytes) != 0)
+        return CACHE_NOT_FOUND;
+    return CACHE_OK;
+}
+
+/**
+ * shard_rewrite() - write @changed, of the same entry, to a log of @kind; its slot follows, the old
+ * one dies.
+ * @log_gone: whether its log went with it.
+ *
+ * False where no page is free: nothing has changed.
+ */
+bool shard_rewrite(struct shard *shard, struct shard_found *found, unsigned kind,
+                   const struct record *changed, bool *log_gone) ZB_REQUIRES(shard->lock);
+/** shard_set_expiry() - false where that takes a page and none is free: nothing has changed. */
+bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
+                      uint32_t now_s) ZB_REQUIRES(shard->lock);
 /** shard_move() - write a record as it is to a log of @kind, its slot follows, the old one dies. */
 bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
     ZB_REQUIRES(shard->lock);
@@ -123,6 +200,9 @@ bool shard_kill(struct shard *shard, struct index_place place, const struct reco
 /** shard_remove() - slot and record; true where its log went. */
 bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *found)
     ZB_REQUIRES(shard->lock);
+/** shard_remove_and_tidy() - by a request: as shard_remove(), and what is due where it was. */
+void shard_remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
+                           uint32_t now_s) ZB_REQUIRES(shard->lock);
 /** shard_squeeze_due() - squeeze a log in which enough bytes are dead. */
 void shard_squeeze_due(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
 /** shard_tidy() - after a record was killed: empty its page if that has become sparse (true), else

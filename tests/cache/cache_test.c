@@ -256,16 +256,16 @@ static const struct arith_case ARITH[] = {
 static void test_arith(void **state)
 {
     struct bench *bench = *state;
-    uint64_t number = 0;
-    assert_int_equal(cache_arith(bench->worker, "no", 2, true, 1, NOW, &number), CACHE_NOT_FOUND);
+    struct cache_number number;
+    const struct cache_arith incr = {.increment = true, .delta = 1};
+    assert_int_equal(cache_arith(bench->worker, "no", 2, &incr, NOW, &number), CACHE_NOT_FOUND);
     for (size_t i = 0; i < sizeof(ARITH) / sizeof(ARITH[0]); i++) {
         const struct arith_case *row = &ARITH[i];
-        number = 0;
+        const struct cache_arith arith = {.increment = row->increment, .delta = row->delta};
         store_full(bench, CACHE_SET, "n", row->value, strlen(row->value), 3, NOW + 7, 0);
-        assert_int_equal(
-            cache_arith(bench->worker, "n", 1, row->increment, row->delta, NOW, &number),
-            row->status);
-        assert_int_equal(number, row->number);
+        assert_int_equal(cache_arith(bench->worker, "n", 1, &arith, NOW, &number), row->status);
+        if (row->status == CACHE_OK)
+            assert_int_equal(number.value, row->number);
         expect(bench, "n", row->stored);
         struct cache_item item;
         assert_int_equal(get_at(bench, "n", NOW, &item), CACHE_OK);

@@ -65,7 +65,7 @@ static uint64_t store(struct bench *bench, unsigned number, unsigned version, si
 {
     static uint8_t entry[16 + BYTES_MAX];
     char key[16];
-    uint64_t cas;
+    struct cache_stored stored;
     size_t key_bytes = make_key(number, key);
     memcpy(entry, key, key_bytes);
     struct cache_store put = {
@@ -76,8 +76,8 @@ static uint64_t store(struct bench *bench, unsigned number, unsigned version, si
         .flags = number,
         .expiry_s = expiry_s,
     };
-    assert_int_equal(cache_store(bench->worker, &put, NOW, &cas), CACHE_OK);
-    return cas;
+    assert_int_equal(cache_store(bench->worker, &put, NOW, &stored), CACHE_OK);
+    return stored.cas;
 }
 
 struct answer {

@@ -317,7 +317,7 @@ static uint64_t stored_with(struct rig *rig, const char *key, uint32_t expiry_s)
 static void test_short_lived_stay_raw(void **state)
 {
     struct rig *rig = *state;
-    uint64_t number;
+    struct cache_number number;
     struct cache_figures before, after;
     assert_in_range(stored_with(rig, "long", CACHE_NEVER), 10, 100);
     assert_in_range(stored_with(rig, "hour", rig->now_s + 3600), 10, 100);
@@ -334,9 +334,10 @@ static void test_short_lived_stay_raw(void **state)
     assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
     cache_figures(rig->cache, &after);
     assert_in_range(after.stored_bytes - before.stored_bytes, 10, 60);
-    assert_int_equal(cache_arith(rig->worker, rig->entry, 200, true, 1, rig->now_s, &number),
+    const struct cache_arith incr = {.increment = true, .delta = 1};
+    assert_int_equal(cache_arith(rig->worker, rig->entry, 200, &incr, rig->now_s, &number),
                      CACHE_OK);
-    assert_int_equal(number, 2);
+    assert_int_equal(number.value, 2);
     cache_figures(rig->cache, &after);
     assert_in_range(after.stored_bytes - before.stored_bytes, 200, 220);
 }

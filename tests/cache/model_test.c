@@ -30,6 +30,9 @@ struct known {
     uint32_t flags;
     uint32_t expiry_s;
     uint64_t cas;
+    bool own_cas; /* a client chose it */
+    bool stale;
+    bool won;
 };
 
 struct model {
@@ -152,6 +155,10 @@ static enum cache_status expected(const struct known *known, enum cache_mode mod
         if (!known->present)
             return CACHE_NOT_FOUND;
         return known->cas == cas ? CACHE_OK : CACHE_EXISTS;
+    case CACHE_CAS_OR_STALE:
+        if (!known->present)
+            return CACHE_NOT_FOUND;
+        return cas != 0 && known->cas >= cas ? CACHE_OK : CACHE_EXISTS;
     case CACHE_SET:
     case CACHE_APPEND:
     case CACHE_PREPEND:
@@ -162,8 +169,8 @@ static enum cache_status expected(const struct known *known, enum cache_mode mod
 
 static void do_store(struct model *model, unsigned number)
 {
-    static const enum cache_mode MODES[] = {CACHE_SET, CACHE_SET, CACHE_ADD, CACHE_REPLACE,
-                                            CACHE_CAS};
+    static const enum cache_mode MODES[] = {CACHE_SET,     CACHE_SET, CACHE_ADD,
+                                            CACHE_REPLACE, CACHE_CAS, CACHE_CAS_OR_STALE};
     struct known *known = &model->known[number];
     look(model, number);
     uint64_t seed = ((uint64_t)draw(model, UINT32_MAX) << 1) | draw(model, 2);
@@ -172,14 +179,16 @@ static void do_store(struct model *model, unsigned number)
         .entry = model->entry,
         .key_bytes = key_bytes,
         .value_bytes = draw_size(model),
-        .mode = MODES[draw(model, 5)],
+        .mode = MODES[draw(model, 6)],
         .flags = draw(model, 2) ? draw(model, 100000) : 0,
         .expiry_s = draw(model, 3) ? CACHE_NEVER : model->now_s + draw(model, 300),
-        .cas = draw(model, 2) ? known->cas : known->cas + 1,
+        .cas = known->cas + draw(model, 3) - 1,
+        .cas_given = draw(model, 8) == 0,
+        .cas_new = draw(model, 1000),
     };
     make_value(model->entry + key_bytes, seed, store.value_bytes);
-    uint64_t cas = 0;
-    enum cache_status status = cache_store(model->worker, &store, model->now_s, &cas);
+    struct cache_stored stored = {.cas = 0};
+    enum cache_status status = cache_store(model->worker, &store, model->now_s, &stored);
     if (status == CACHE_NO_MEMORY) {
         assert_false(model->evict);
         known->present &= store.mode != CACHE_SET;
@@ -192,9 +201,172 @@ static void do_store(struct model *model, unsigned number)
         assert_int_equal(status, expected(known, store.mode, store.cas));
     }
     if (status == CACHE_OK) {
-        assert_true(cas > known->cas);
-        *known = (struct known){true, seed, store.value_bytes, store.flags, store.expiry_s, cas};
+        bool lower = store.mode == CACHE_CAS_OR_STALE && store.cas != known->cas;
+        assert_true(store.cas_given ? stored.cas == store.cas_new
+                                    : known->own_cas || stored.cas > known->cas);
+        assert_int_equal(stored.value_bytes, store.value_bytes);
+        *known = (struct known){.present = true,
+                                .seed = seed,
+                                .bytes = store.value_bytes,
+                                .flags = store.flags,
+                                .expiry_s = lower ? known->expiry_s : store.expiry_s,
+                                .cas = stored.cas,
+                                .own_cas = store.cas_given,
+                                .stale = lower,
+                                .won = lower && known->won};
     }
+}
+
+/* What a look says of an item that is known, and what becomes of it. */
+static void check_view(struct model *model, struct known *known, const struct cache_look *look,
+                       const struct cache_view *view, const uint8_t *key)
+{
+    uint32_t judged_s =
+        look->touch && look->recache_touched ? look->touch_expiry_s : known->expiry_s;
+    bool soon_gone = look->recache && judged_s != CACHE_NEVER && judged_s < look->recache_s;
+    assert_false(view->created);
+    assert_int_equal(view->stale, known->stale);
+    assert_int_equal(view->given, known->won);
+    assert_int_equal(view->won, !known->won && (known->stale || soon_gone));
+    assert_int_equal(view->item.value_bytes, known->bytes);
+    assert_int_equal(view->item.flags, known->flags);
+    assert_int_equal(view->item.expiry_s, known->expiry_s);
+    assert_int_equal(view->item.cas, known->cas);
+    assert_true(view->stored_bytes > 0);
+    assert_int_equal(view->read, look->read && !(look->skip_same && look->skip_cas == known->cas));
+    if (view->read) {
+        make_value(model->value, known->seed, known->bytes);
+        assert_memory_equal(model->out, key, view->item.key_bytes);
+        assert_memory_equal(model->out + view->item.key_bytes, model->value, known->bytes);
+    }
+    known->won |= view->won;
+    if (look->touch)
+        known->expiry_s = look->touch_expiry_s;
+}
+
+static void do_look(struct model *model, unsigned number)
+{
+    struct known *known = &model->known[number];
+    uint8_t key[200];
+    size_t key_bytes = make_key(number, key);
+    struct cache_view view;
+    struct cache_look ask = {
+        .read = draw(model, 2),
+        .skip_same = draw(model, 4) == 0,
+        .skip_cas = known->cas + draw(model, 2),
+        .unseen = draw(model, 2),
+        .touch = draw(model, 4) == 0,
+        .touch_expiry_s = model->now_s + 1 + draw(model, 300),
+        .create = draw(model, 4) == 0,
+        .create_expiry_s = draw(model, 2) ? CACHE_NEVER : model->now_s + 1 + draw(model, 300),
+        .cas_given = draw(model, 4) == 0,
+        .cas = draw(model, 1000),
+        .recache = draw(model, 4) == 0,
+        .recache_touched = draw(model, 2),
+        .recache_s = model->now_s + draw(model, 200),
+    };
+    look(model, number);
+    enum cache_status status =
+        cache_look(model->worker, key, key_bytes, &ask, model->now_s, place, model, &view);
+    if (status == CACHE_NO_MEMORY) {
+        assert_false(model->evict);
+        return;
+    }
+    /* Making room for what is noted of the item may evict it. */
+    bool there = status == CACHE_OK && !view.created;
+    assert_true(there == known->present || (known->present && model->evict));
+    known->present = there;
+    if (there) {
+        check_view(model, known, &ask, &view, key);
+    } else if (ask.create) {
+        assert_int_equal(status, CACHE_OK);
+        assert_true(view.won && !view.given && !view.stale && !view.fetched);
+        assert_true(!ask.cas_given || view.item.cas == ask.cas);
+        *known = (struct known){.present = true,
+                                .expiry_s = ask.create_expiry_s,
+                                .cas = view.item.cas,
+                                .own_cas = ask.cas_given,
+                                .won = true};
+    } else {
+        assert_int_equal(status, CACHE_NOT_FOUND);
+    }
+}
+
+/* The first to look at an invalidated item wins, and sees its new cas, a larger one. */
+static void see_anew(struct model *model, struct known *known, unsigned number, bool cas_given)
+{
+    const struct cache_look unseen = {.unseen = true};
+    uint8_t key[200];
+    size_t key_bytes = make_key(number, key);
+    struct cache_view view;
+    enum cache_status status =
+        cache_look(model->worker, key, key_bytes, &unseen, model->now_s, NULL, NULL, &view);
+    if (status == CACHE_NO_MEMORY || status == CACHE_NOT_FOUND) {
+        assert_true(model->evict == (status == CACHE_NOT_FOUND));
+        (void)!cache_delete(model->worker, key, key_bytes, model->now_s);
+        known->present = false;
+        return;
+    }
+    assert_int_equal(status, CACHE_OK);
+    assert_true(view.stale && view.won && !view.given);
+    if (cas_given)
+        assert_int_equal(view.item.cas, known->cas);
+    else
+        assert_true(known->own_cas || view.item.cas > known->cas);
+    known->cas = view.item.cas;
+    known->own_cas = cas_given;
+    known->won = true;
+}
+
+static void do_change(struct model *model, unsigned number)
+{
+    struct known *known = &model->known[number];
+    uint8_t key[200];
+    size_t key_bytes = make_key(number, key);
+    struct cache_change change = {
+        .compare = draw(model, 2),
+        .cas = known->cas + (draw(model, 4) == 0),
+        .empty = draw(model, 3) == 0,
+        .invalidate = draw(model, 3) != 0,
+        .touch = draw(model, 2),
+        .expiry_s = model->now_s + 1 + draw(model, 300),
+        .cas_given = draw(model, 4) == 0,
+        .cas_new = draw(model, 1000),
+    };
+    look(model, number);
+    enum cache_status status = cache_change(model->worker, key, key_bytes, &change, model->now_s);
+    if (status == CACHE_NO_MEMORY) {
+        assert_false(model->evict);
+        return;
+    }
+    if (!known->present || (model->evict && status == CACHE_NOT_FOUND)) {
+        assert_int_equal(status, CACHE_NOT_FOUND);
+        known->present = false;
+        return;
+    }
+    if (change.compare && change.cas != known->cas) {
+        assert_int_equal(status, CACHE_EXISTS);
+        return;
+    }
+    assert_int_equal(status, CACHE_OK);
+    known->present = change.empty || change.invalidate;
+    if (!known->present)
+        return;
+    if (change.empty) {
+        known->bytes = 0;
+        known->flags = 0;
+        known->expiry_s = CACHE_NEVER;
+        known->own_cas = true; /* the old one, which no longer grows with its shard's stores */
+    }
+    if (change.touch)
+        known->expiry_s = change.expiry_s;
+    known->stale = change.invalidate;
+    known->won = false;
+    known->own_cas |= change.cas_given;
+    if (change.cas_given)
+        known->cas = change.cas_new;
+    if (change.invalidate)
+        see_anew(model, known, number, change.cas_given);
 }
 
 static void do_delete(struct model *model, unsigned number)
@@ -294,6 +466,13 @@ static void step(struct model *model)
         break;
     case 4:
         do_expect(model, number);
+        break;
+    case 10:
+        do_change(model, number);
+        break;
+    case 11:
+    case 12:
+        do_look(model, number);
         break;
     case 5:
     case 6:

@@ -34,13 +34,17 @@ static void test_encode_decode(void **state)
             .value_bytes = draw(&random) % 3000,
             .sequence = draw(&random) >> draw(&random) % 53,
             .flags = draw(&random) % 2 ? (uint32_t)draw(&random) : 0,
+            .cas = draw(&random) << draw(&random) % 32,
             .expiry_s = draw(&random) % 2 ? (uint32_t)draw(&random) : CACHE_NEVER,
             .tag = draw(&random) % 2 ? RECORD_TAG_LARGE : 0,
             .first_page = (uint32_t)draw(&random),
             .stream_bytes = 5000,
         };
         struct record out;
+        if (draw(&random) % 4 == 0)
+            in.flags |= (draw(&random) % 8) << 32; /* marks */
         size_t header = record_encode_header(&in, base, bytes);
+        assert_int_equal(record_header_bytes(&in, base), header);
         bool large = in.tag & RECORD_TAG_LARGE;
         assert_true(header <= RECORD_HEADER_BYTES_MAX + (large ? RECORD_LARGE_BYTES : 0));
         size_t count = in.key_bytes + (large ? 1000 : in.value_bytes);
@@ -51,6 +55,8 @@ static void test_encode_decode(void **state)
         assert_int_equal(out.sequence, in.sequence);
         assert_int_equal(out.flags, in.flags);
         assert_int_equal(out.expiry_s, in.expiry_s);
+        if (in.flags & RECORD_CAS)
+            assert_int_equal(out.cas, in.cas);
         assert_ptr_equal(out.payload, bytes + header);
         assert_int_equal(out.payload_bytes, count);
         if (large)
@@ -76,6 +82,11 @@ static void test_small_overhead(void **state)
     record.value_bytes = 300;
     record.sequence = 5000;
     assert_int_equal(record_encode_header(&record, 1000, bytes), 5);
+    /* Flags of 32 bits take five bytes, and the marks stand in the same five. */
+    record.flags = UINT32_MAX;
+    assert_int_equal(record_encode_header(&record, 1000, bytes), 5 + 5 + 4);
+    record.flags |= RECORD_STALE | RECORD_WON;
+    assert_int_equal(record_encode_header(&record, 1000, bytes), 5 + 5 + 4);
 }
 
 /* RECORD-2: hostile bytes, in a block of exactly their size so that a sanitizer sees a step

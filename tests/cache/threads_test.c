@@ -81,10 +81,11 @@ static void *work(void *argument)
     struct thread *thread = argument;
     struct cache_worker *worker = cache_worker_new(thread->cache);
     unsigned versions[OWN_KEYS] = {0};
+    const struct cache_arith incr = {.increment = true, .delta = 1};
     for (unsigned round = 0; round < ROUNDS; round++) {
         own_round(thread, worker, versions, round);
-        uint64_t value;
-        thread->failures += cache_arith(worker, "counter", 7, true, 1, NOW, &value) != CACHE_OK;
+        struct cache_number number;
+        thread->failures += cache_arith(worker, "counter", 7, &incr, NOW, &number) != CACHE_OK;
         if (round % 64 == 0) {
             uint8_t entry[] = "listx";
             thread->appended += store(worker, CACHE_APPEND, entry, 4, 1) == CACHE_OK;
@@ -148,9 +149,10 @@ static void run(size_t memory_bytes, bool may_evict)
     atomic_store(&maintain_stop, true);
     pthread_join(maintainer, NULL);
     assert_true(hits > ROUNDS / 4);
-    uint64_t value = 0;
-    assert_int_equal(cache_arith(worker, "counter", 7, true, 0, NOW, &value), CACHE_OK);
-    assert_int_equal(value, THREADS_COUNT * ROUNDS);
+    struct cache_number number;
+    const struct cache_arith look = {.increment = true};
+    assert_int_equal(cache_arith(worker, "counter", 7, &look, NOW, &number), CACHE_OK);
+    assert_int_equal(number.value, THREADS_COUNT * ROUNDS);
     struct cache_item item;
     enum cache_status status = cache_get(worker, "list", 4, NULL, NOW, place, &threads[0], &item);
     if (!may_evict) {
