@@ -249,7 +249,8 @@ static const struct command commands[] = {
      1, 3, 1, read_cache_memlimit},
 };
 
-static_assert(sizeof(commands) / sizeof(commands[0]) == PROTOCOL_VERBS_COUNT, "a row per verb");
+static_assert(sizeof(commands) / sizeof(commands[0]) == PROTOCOL_CLASSIC_VERBS_COUNT,
+              "a row per verb");
 
 /* The first eight bytes of a word as a number, its first byte lowest, zeros after a short one. */
 static uint64_t word_head(struct protocol_slice word)
@@ -267,7 +268,7 @@ static const struct command *find_command(struct protocol_slice word)
 {
     const uint64_t head = word_head(word);
 
-    for (size_t i = 0; i < PROTOCOL_VERBS_COUNT; i++) {
+    for (size_t i = 0; i < PROTOCOL_CLASSIC_VERBS_COUNT; i++) {
         const struct command *command = &commands[i];
         if (command->head == head && command->word_bytes == word.bytes) {
             return memcmp(command->word, word.data, word.bytes) == 0 ? command : NULL;
@@ -296,7 +297,8 @@ enum protocol_line protocol_classic_line(struct protocol_slice line, struct prot
     if (command == NULL) {
         return PROTOCOL_LINE_UNKNOWN;
     }
-    parsed->request = (struct protocol_request){.verb = command->verb};
+    memset(&parsed->request, 0, offsetof(struct protocol_request, meta));
+    parsed->request.verb = command->verb;
     if (command->shape == SHAPE_REST) {
         const struct protocol_slice rest = {line.data + word.bytes, line.bytes - word.bytes};
         arguments.rest = protocol_token_trim(rest);

@@ -1,6 +1,7 @@
 #include "protocol/parse.h"
 
 #include "protocol/classic.h"
+#include "protocol/meta.h"
 #include "protocol/token.h"
 
 #include <assert.h>
@@ -81,7 +82,11 @@ enum protocol_result protocol_parse(uint8_t *bytes, size_t count, size_t value_b
         line.bytes--;
     }
 
-    switch (protocol_classic_line(line, parsed)) {
+    enum protocol_line kind = protocol_classic_line(line, parsed);
+    if (kind == PROTOCOL_LINE_UNKNOWN) {
+        kind = protocol_meta_line(line, parsed);
+    }
+    switch (kind) {
     case PROTOCOL_LINE_REQUEST:
         return PROTOCOL_REQUEST;
     case PROTOCOL_LINE_STORAGE:

@@ -1,5 +1,6 @@
 #include "protocol/reply.h"
 
+#include "protocol/meta_reply.h"
 #include "protocol/parse.h"
 
 #include <assert.h>
@@ -129,4 +130,90 @@ size_t protocol_value_header(uint8_t *out, const void *key, size_t key_bytes, ui
     }
     at = put_bytes(at, "\r\n", 2);
     return (size_t)(at - out);
+}
+
+/* ---- meta commands ---- */
+
+static_assert(PROTOCOL_REPLY_BYTES_MAX >=
+                  sizeof("VA 2147483645 k b s2147483645 t4294967295 c18446744073709551615 "
+                         "f4294967295 h1 l4294967295 Z X W\r\n18446744073709551615\r\n") +
+                      PROTOCOL_KEY_BYTES_MAX + 1 + PROTOCOL_OPAQUE_BYTES_MAX,
+              "a line with all there is");
+
+static uint8_t *meta_room(struct protocol_meta_reply *line, size_t bytes)
+{
+    uint8_t *out = line->text + line->used;
+
+    assert(bytes <= sizeof(line->text) - line->used);
+    line->used += bytes;
+    return out;
+}
+
+static void meta_bytes(struct protocol_meta_reply *line, const void *bytes, size_t count)
+{
+    (void)put_bytes(meta_room(line, count), bytes, count);
+}
+
+static void meta_number(struct protocol_meta_reply *line, uint64_t number)
+{
+    const size_t count = digits_count(number);
+
+    (void)put_digits(meta_room(line, count), number, count);
+}
+
+void protocol_meta_begin(struct protocol_meta_reply *line, const char *code)
+{
+    line->used = 0;
+    meta_bytes(line, code, 2);
+}
+
+void protocol_meta_begin_value(struct protocol_meta_reply *line, size_t value_bytes)
+{
+    line->used = 0;
+    meta_bytes(line, "VA ", 3);
+    meta_number(line, value_bytes);
+}
+
+void protocol_meta_put(struct protocol_meta_reply *line, struct protocol_slice text)
+{
+    *meta_room(line, 1) = ' ';
+    meta_bytes(line, text.data, text.bytes);
+}
+
+void protocol_meta_put_word(struct protocol_meta_reply *line, const char *word)
+{
+    *meta_room(line, 1) = ' ';
+    meta_bytes(line, word, strlen(word));
+}
+
+void protocol_meta_put_number(struct protocol_meta_reply *line, const char *name, uint64_t number)
+{
+    protocol_meta_put_word(line, name);
+    meta_number(line, number);
+}
+
+void protocol_meta_put_key(struct protocol_meta_reply *line, struct protocol_slice key, bool base64)
+{
+    protocol_meta_put_word(line, "k");
+    meta_bytes(line, key.data, key.bytes);
+    if (base64) {
+        protocol_meta_put_word(line, "b");
+    }
+}
+
+void protocol_meta_end(struct protocol_meta_reply *line)
+{
+    meta_bytes(line, "\r\n", 2);
+}
+
+void protocol_meta_end_number(struct protocol_meta_reply *line, uint64_t number)
+{
+    protocol_meta_end(line);
+    meta_number(line, number);
+    protocol_meta_end(line);
+}
+
+size_t protocol_meta_digits(uint64_t number)
+{
+    return digits_count(number);
 }

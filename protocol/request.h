@@ -41,12 +41,39 @@ enum protocol_verb {
     PROTOCOL_QUIT,
     PROTOCOL_SHUTDOWN,
     PROTOCOL_CACHE_MEMLIMIT,
+    PROTOCOL_CLASSIC_VERBS_COUNT,
+    PROTOCOL_MG = PROTOCOL_CLASSIC_VERBS_COUNT,
+    PROTOCOL_MS,
+    PROTOCOL_MD,
+    PROTOCOL_MA,
+    PROTOCOL_ME,
+    PROTOCOL_MN,
     PROTOCOL_VERBS_COUNT
 };
 
 struct protocol_slice {
     uint8_t *data;
     size_t bytes;
+};
+
+/* Of 20 tokens of a meta command's line two at least are its word and key. */
+#define PROTOCOL_META_FLAGS_MAX   18u
+/* An opaque token, its O included. */
+#define PROTOCOL_OPAQUE_BYTES_MAX 32u
+
+/* The flags of a meta command. Those with a number have it here, or in a member of the request that
+ * a classic command uses for the same: F flags, T exptime, C cas_unique, D delta. */
+struct protocol_meta {
+    uint64_t present;   /* by protocol_meta_bit(): which letters were sent */
+    uint64_t cas_new;   /* E */
+    uint64_t initial;   /* J */
+    int32_t vivify_s;   /* N, as sent */
+    int32_t recache_s;  /* R, as sent */
+    uint16_t opaque_at; /* O: where the token begins, from the key's first byte on */
+    uint8_t opaque_bytes;
+    uint8_t mode; /* M: its first byte, 0 for none */
+    uint8_t letters_count;
+    uint8_t letters[PROTOCOL_META_FLAGS_MAX]; /* as sent: answers keep the order */
 };
 
 struct protocol_request {
@@ -65,7 +92,22 @@ struct protocol_request {
     int64_t exptime;     /* as sent: seconds, unix time or negative; flush_all: the delay */
     uint64_t cas_unique; /* cas */
     uint64_t delta;      /* incr, decr; verbosity: the level; cache_memlimit: megabytes */
+    /* Meta commands only, for others it is not set. With the flag b the key is base64 that decodes
+     * to 1 byte at least. */
+    struct protocol_meta meta;
 };
+
+/** protocol_meta_bit() - of a letter, A to Z or a to z, in struct protocol_meta's present. */
+static inline uint64_t protocol_meta_bit(uint8_t letter)
+{
+    return UINT64_C(1) << (letter & 0x3f);
+}
+
+/** protocol_meta_has() - whether the flag was sent. */
+static inline bool protocol_meta_has(const struct protocol_meta *meta, char letter)
+{
+    return (meta->present & protocol_meta_bit((uint8_t)letter)) != 0;
+}
 
 /**
  * protocol_next_key() - the next key of a multi-key request.

@@ -6,6 +6,7 @@
 #include "server/admin/stats.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
+#include "server/command_inside.h"
 #include "server/counters.h"
 #include "server/limits.h"
 #include "server/version.h"
@@ -23,41 +24,7 @@
 static_assert(COMMAND_EXPECT_MAX == CACHE_EXPECT_MAX, "what is expected here is expected there");
 static_assert(PROTOCOL_KEY_BYTES_MAX == CACHE_KEY_BYTES_MAX, "what may be asked for may be stored");
 
-struct command {
-    struct command_shared shared;
-    struct cache_worker *worker;
-    struct counters *counters;
-};
-
-/* One call of command_execute(). */
-struct call {
-    struct command *command;
-    const struct row *row;
-    struct protocol_request *request;
-    struct protocol_reply *reply;
-    size_t room_bytes;
-    uint32_t now_s;
-};
-
-typedef enum command_outcome execute_fn(struct call *call);
-
-struct row {
-    execute_fn *execute;
-    const char *refused; /* what a request that there is no memory for is answered */
-    bool with_cas;       /* get: the cas is shown */
-    bool touches;        /* get: the expiry is set */
-    bool increments;     /* incr */
-    enum cache_mode mode;
-    enum counter hits, misses;
-};
-
-static void count(const struct call *call, enum counter counter)
-{
-    counters_add(call->command->counters, counter, 1);
-}
-
-/* command_execute() has seen to it that any line has room. */
-static enum command_outcome answer(const struct call *call, const char *line)
+enum command_outcome call_answer(const struct call *call, const char *line)
 {
     if (!call->request->noreply) {
         const bool written = protocol_reply_line(call->reply, line);
@@ -66,16 +33,13 @@ static enum command_outcome answer(const struct call *call, const char *line)
     return COMMAND_DONE;
 }
 
-static enum command_outcome needs_room(struct call *call, size_t bytes)
+enum command_outcome call_needs_room(struct call *call, size_t bytes)
 {
     call->room_bytes = bytes > PROTOCOL_REPLY_BYTES_MAX ? bytes : PROTOCOL_REPLY_BYTES_MAX;
     return COMMAND_NEEDS_ROOM;
 }
 
-/* A point on the cache's clock from what a client sends: 0 never, up to 30 days from now, beyond
- * that unix time, and gone at once where that is past or the number negative. "At once" is second
- * 0, as another thread's clock may stand a moment behind. */
-static uint32_t expiry_from(int64_t exptime, uint32_t now_s)
+uint32_t call_expiry(int64_t exptime, uint32_t now_s)
 {
     if (exptime == 0) {
         return CACHE_NEVER;
@@ -138,14 +102,14 @@ static void finish_value(const struct place *place, struct protocol_reply *reply
 
 static void count_get(const struct call *call, bool hit)
 {
-    count(call, call->row->touches ? COUNTER_CMD_TOUCH : COUNTER_CMD_GET);
-    count(call, hit ? call->row->hits : call->row->misses);
+    call_count(call, call->row->touches ? COUNTER_CMD_TOUCH : COUNTER_CMD_GET);
+    call_count(call, hit ? call->row->hits : call->row->misses);
 }
 
 static enum cache_status get_one(struct call *call, struct protocol_slice key, struct place *place)
 {
     const uint32_t expiry_s =
-        call->row->touches ? expiry_from(call->request->exptime, call->now_s) : 0;
+        call->row->touches ? call_expiry(call->request->exptime, call->now_s) : 0;
     struct cache_item item;
 
     const enum cache_status status =
@@ -213,46 +177,46 @@ static enum command_outcome execute_get(struct call *call)
         expected--;
         const enum cache_status status = get_one(call, key, &place);
         if (status == CACHE_NO_ROOM) {
-            return needs_room(call, place.need_bytes);
+            return call_needs_room(call, place.need_bytes);
         }
         if (status == CACHE_NO_MEMORY) { /* gat: the item is there, its new expiry has no room */
             return protocol_reply_room(call->reply) < PROTOCOL_REPLY_BYTES_MAX
-                       ? needs_room(call, PROTOCOL_REPLY_BYTES_MAX)
-                       : answer(call, call->row->refused);
+                       ? call_needs_room(call, PROTOCOL_REPLY_BYTES_MAX)
+                       : call_answer(call, call->row->refused);
         }
         call->request->keys = left;
     }
     /* Each block left room for it, and there was room for a line before the first. */
     assert(protocol_reply_room(call->reply) >= END_BYTES);
-    return answer(call, "END");
+    return call_answer(call, "END");
 }
 
 /* ---- set, add, replace, append, prepend, cas ---- */
 
-static void count_store(const struct call *call, enum cache_status status)
+void call_count_store(const struct call *call, enum cache_mode mode, enum cache_status status)
 {
     if (status == CACHE_TOO_LARGE) {
-        count(call, COUNTER_STORE_TOO_LARGE);
+        call_count(call, COUNTER_STORE_TOO_LARGE);
         return;
     }
     if (status == CACHE_NO_MEMORY) {
-        count(call, COUNTER_STORE_NO_MEMORY);
+        call_count(call, COUNTER_STORE_NO_MEMORY);
         return;
     }
-    count(call, COUNTER_CMD_SET);
-    if (call->row->mode != CACHE_CAS) {
+    call_count(call, COUNTER_CMD_SET);
+    if (mode != CACHE_CAS && mode != CACHE_CAS_OR_STALE) {
         return;
     }
     if (status == CACHE_OK) {
-        count(call, COUNTER_CAS_HITS);
+        call_count(call, COUNTER_CAS_HITS);
     } else if (status == CACHE_EXISTS) {
-        count(call, COUNTER_CAS_BADVAL);
+        call_count(call, COUNTER_CAS_BADVAL);
     } else if (status == CACHE_NOT_FOUND) {
-        count(call, COUNTER_CAS_MISSES);
+        call_count(call, COUNTER_CAS_MISSES);
     }
 }
 
-static const char *store_line(enum cache_status status)
+const char *call_store_line(enum cache_status status)
 {
     switch (status) {
     case CACHE_OK:
@@ -273,12 +237,14 @@ static const char *store_line(enum cache_status status)
     return "SERVER_ERROR out of memory storing object";
 }
 
-/* A set that could not be carried out must not leave a value that the client takes for replaced. */
-static void remove_old(const struct call *call)
+void call_remove_old(const struct call *call)
 {
-    const struct protocol_slice key = call->request->key;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const enum protocol_verb verb = call->request->verb;
 
-    if (call->request->verb == PROTOCOL_SET) {
+    if (verb == PROTOCOL_SET || verb == PROTOCOL_MS) {
+        const struct protocol_slice key =
+            verb == PROTOCOL_MS ? call_meta_key(call->request, room) : call->request->key;
         const enum cache_status ignored =
             cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
         (void)ignored; /* there may have been none */
@@ -291,9 +257,9 @@ static enum command_outcome execute_store(struct call *call)
     const struct protocol_slice key = request->key;
 
     if (request->too_large) {
-        remove_old(call);
-        count_store(call, CACHE_TOO_LARGE);
-        return answer(call, store_line(CACHE_TOO_LARGE));
+        call_remove_old(call);
+        call_count_store(call, call->row->mode, CACHE_TOO_LARGE);
+        return call_answer(call, call_store_line(CACHE_TOO_LARGE));
     }
     /* From here on the command line is gone: the key stands on it, right before the value. */
     uint8_t *const entry = request->value.data - key.bytes;
@@ -304,12 +270,12 @@ static enum command_outcome execute_store(struct call *call)
         .value_bytes = request->value.bytes,
         .mode = call->row->mode,
         .flags = request->flags,
-        .expiry_s = expiry_from(request->exptime, call->now_s),
+        .expiry_s = call_expiry(request->exptime, call->now_s),
         .cas = request->cas_unique,
     };
     const enum cache_status status = cache_store(call->command->worker, &store, call->now_s, NULL);
-    count_store(call, status);
-    return answer(call, store_line(status));
+    call_count_store(call, call->row->mode, status);
+    return call_answer(call, call_store_line(status));
 }
 
 /* ---- delete, touch, incr, decr ---- */
@@ -320,23 +286,23 @@ static enum command_outcome execute_delete(struct call *call)
     const enum cache_status status =
         cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
 
-    count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
-    return answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
+    call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    return call_answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
 }
 
 static enum command_outcome execute_touch(struct call *call)
 {
     const struct protocol_slice key = call->request->key;
-    const uint32_t expiry_s = expiry_from(call->request->exptime, call->now_s);
+    const uint32_t expiry_s = call_expiry(call->request->exptime, call->now_s);
     const enum cache_status status =
         cache_touch(call->command->worker, key.data, key.bytes, expiry_s, call->now_s);
 
-    count(call, COUNTER_CMD_TOUCH);
-    count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    call_count(call, COUNTER_CMD_TOUCH);
+    call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
     if (status == CACHE_NO_MEMORY) {
-        return answer(call, "SERVER_ERROR out of memory");
+        return call_answer(call, "SERVER_ERROR out of memory");
     }
-    return answer(call, status == CACHE_OK ? "TOUCHED" : "NOT_FOUND");
+    return call_answer(call, status == CACHE_OK ? "TOUCHED" : "NOT_FOUND");
 }
 
 static enum command_outcome execute_arith(struct call *call)
@@ -349,17 +315,17 @@ static enum command_outcome execute_arith(struct call *call)
 
     switch (status) {
     case CACHE_OK:
-        count(call, call->row->hits);
+        call_count(call, call->row->hits);
         if (!request->noreply) {
             const bool written = protocol_reply_number(call->reply, number.value);
             assert(written);
         }
         return COMMAND_DONE;
     case CACHE_NOT_FOUND:
-        count(call, call->row->misses);
-        return answer(call, "NOT_FOUND");
+        call_count(call, call->row->misses);
+        return call_answer(call, "NOT_FOUND");
     case CACHE_NOT_NUMBER:
-        return answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+        return call_answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
     case CACHE_EXISTS:
     case CACHE_NOT_STORED:
     case CACHE_TOO_LARGE:
@@ -367,7 +333,7 @@ static enum command_outcome execute_arith(struct call *call)
     case CACHE_NO_ROOM:
         break;
     }
-    return answer(call, "SERVER_ERROR out of memory");
+    return call_answer(call, "SERVER_ERROR out of memory");
 }
 
 /* ---- administration ---- */
@@ -378,17 +344,17 @@ static enum command_outcome execute_flush_all(struct call *call)
     const int64_t delay = call->request->exptime;
 
     if (!shared->config->flush_enabled) {
-        return answer(call, "CLIENT_ERROR flush_all not allowed");
+        return call_answer(call, "CLIENT_ERROR flush_all not allowed");
     }
-    const uint32_t at_s = delay > 0 ? expiry_from(delay, call->now_s) : call->now_s;
+    const uint32_t at_s = delay > 0 ? call_expiry(delay, call->now_s) : call->now_s;
     cache_flush_all(shared->cache, at_s, call->now_s);
-    count(call, COUNTER_CMD_FLUSH);
-    return answer(call, "OK");
+    call_count(call, COUNTER_CMD_FLUSH);
+    return call_answer(call, "OK");
 }
 
 static enum command_outcome execute_version(struct call *call)
 {
-    return answer(call, "VERSION " VERSION_MEMCACHED);
+    return call_answer(call, "VERSION " VERSION_MEMCACHED);
 }
 
 static enum command_outcome execute_verbosity(struct call *call)
@@ -397,7 +363,7 @@ static enum command_outcome execute_verbosity(struct call *call)
 
     log_set_verbosity(call->command->shared.log,
                       (unsigned)(level < VERBOSITY_MAX ? level : VERBOSITY_MAX));
-    return answer(call, "OK");
+    return call_answer(call, "OK");
 }
 
 static enum command_outcome execute_quit(struct call *call)
@@ -414,7 +380,7 @@ static bool slice_is(struct protocol_slice slice, const char *word)
 static enum command_outcome execute_shutdown(struct call *call)
 {
     if (!call->command->shared.config->shutdown_enabled) {
-        return answer(call, "SERVER_ERROR: shutdown not enabled");
+        return call_answer(call, "SERVER_ERROR: shutdown not enabled");
     }
     if (call->request->argument.bytes == 0) {
         return COMMAND_SHUTDOWN;
@@ -422,7 +388,7 @@ static enum command_outcome execute_shutdown(struct call *call)
     if (slice_is(call->request->argument, "graceful")) {
         return COMMAND_SHUTDOWN_GRACEFUL;
     }
-    return answer(call, "CLIENT_ERROR invalid shutdown mode");
+    return call_answer(call, "CLIENT_ERROR invalid shutdown mode");
 }
 
 static enum command_outcome execute_memlimit(struct call *call)
@@ -431,15 +397,15 @@ static enum command_outcome execute_memlimit(struct call *call)
     const uint64_t megabytes = call->request->delta;
 
     if (megabytes < MEMLIMIT_MB_MIN) {
-        return answer(call, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+        return call_answer(call, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
     }
     if (megabytes > MEMLIMIT_MB_MAX) {
-        return answer(call, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+        return call_answer(call, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     }
     if (!budget_set_memory(shared->budget, (size_t)megabytes << 20)) {
-        return answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+        return call_answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
     }
-    return answer(call, "OK");
+    return call_answer(call, "OK");
 }
 
 /* ---- stats ---- */
@@ -504,9 +470,9 @@ static enum command_outcome answer_section(struct call *call, enum stats_section
     reply->used = used_before;
     const size_t bytes = used_before > 0 ? reply->capacity : 2 * reply->capacity;
     if (bytes > LIMITS_STATS_BYTES) {
-        return answer(call, call->row->refused);
+        return call_answer(call, call->row->refused);
     }
-    return needs_room(call, bytes);
+    return call_needs_room(call, bytes);
 }
 
 static enum command_outcome execute_stats(struct call *call)
@@ -516,12 +482,12 @@ static enum command_outcome execute_stats(struct call *call)
 
     if (word.bytes > 0 && slice_begins(word, "reset")) {
         stats_reset(shared->stats);
-        return answer(call, "RESET");
+        return call_answer(call, "RESET");
     }
     if (slice_is(word, "check")) {
         /* Walks the whole cache, as the dumps do that -X forbids. */
         if (!shared->config->dump_enabled) {
-            return answer(call, "CLIENT_ERROR stats check not allowed");
+            return call_answer(call, "CLIENT_ERROR stats check not allowed");
         }
         cache_check(shared->cache);
         const bool written = protocol_reply_stat(call->reply, "check", "ok") &&
@@ -531,7 +497,7 @@ static enum command_outcome execute_stats(struct call *call)
     }
     const enum stats_section section = find_section(word);
     if (section == STATS_SECTIONS_COUNT) {
-        return answer(call, "ERROR");
+        return call_answer(call, "ERROR");
     }
     return answer_section(call, section);
 }
@@ -594,6 +560,12 @@ static const struct row rows[PROTOCOL_VERBS_COUNT] = {
     [PROTOCOL_QUIT] = ADMIN(execute_quit),
     [PROTOCOL_SHUTDOWN] = ADMIN(execute_shutdown),
     [PROTOCOL_CACHE_MEMLIMIT] = ADMIN(execute_memlimit),
+    [PROTOCOL_MG] = {.execute = execute_mg, .refused = GET_REFUSED},
+    [PROTOCOL_MS] = {.execute = execute_ms, .refused = STORE_REFUSED},
+    [PROTOCOL_MD] = {.execute = execute_md, .refused = READ_REFUSED},
+    [PROTOCOL_MA] = {.execute = execute_ma, .refused = READ_REFUSED},
+    [PROTOCOL_ME] = {.execute = execute_me, .refused = READ_REFUSED},
+    [PROTOCOL_MN] = {.execute = execute_mn, .refused = READ_REFUSED},
 };
 
 enum command_outcome command_execute(struct command *command, struct protocol_request *request,
@@ -630,11 +602,11 @@ void command_refuse(struct command *command, struct protocol_request *request,
         .now_s = now_s,
     };
     assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
-    if (call.row->execute == execute_store) {
-        remove_old(&call);
-        count(&call, COUNTER_STORE_NO_MEMORY);
+    if (call.row->execute == execute_store || call.row->execute == execute_ms) {
+        call_remove_old(&call);
+        call_count(&call, COUNTER_STORE_NO_MEMORY);
     }
-    const enum command_outcome done = answer(&call, call.row->refused);
+    const enum command_outcome done = call_answer(&call, call.row->refused);
     (void)done;
 }
 

@@ -23,7 +23,8 @@ enum counter {
     COUNTER_CMD_GET, /* keys asked for, not requests */
     COUNTER_CMD_SET,
     COUNTER_CMD_FLUSH,
-    COUNTER_CMD_TOUCH, /* touch, and every key of gat */
+    COUNTER_CMD_TOUCH, /* touch, every key of gat, mg with T that hits */
+    COUNTER_CMD_META,  /* me; the others count as the classic commands they replace */
     COUNTER_GET_HITS,
     COUNTER_GET_MISSES,
     COUNTER_TOUCH_HITS,

@@ -373,7 +373,7 @@ static const struct row general_rows[] = {
     COUNTER("cmd_set", COUNTER_CMD_SET),
     COUNTER("cmd_flush", COUNTER_CMD_FLUSH),
     COUNTER("cmd_touch", COUNTER_CMD_TOUCH),
-    ZERO("cmd_meta"),
+    COUNTER("cmd_meta", COUNTER_CMD_META),
     COUNTER("get_hits", COUNTER_GET_HITS),
     COUNTER("get_misses", COUNTER_GET_MISSES),
     NUMBER("get_expired", get_found_expired),

@@ -1,5 +1,5 @@
-/* ages_test.c - what was stored when, against the truth: to the second for what is young, to a sixth
- * for the rest, and never older than it is. */
+/* ages_test.c - what was stored when, against the truth: to the second for what is young, to a
+ * sixth for the rest, and never older than it is. */
 /* cmocka's header needs these before it. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 #include "tests/protocol/parse_check.h"
 
+#include "protocol/base64.h"
 #include "protocol/parse.h"
 
 #include <assert.h>
@@ -60,6 +61,12 @@ static const char *verb_name(enum protocol_verb verb)
         [PROTOCOL_QUIT] = "quit",
         [PROTOCOL_SHUTDOWN] = "shutdown",
         [PROTOCOL_CACHE_MEMLIMIT] = "cache_memlimit",
+        [PROTOCOL_MG] = "mg",
+        [PROTOCOL_MS] = "ms",
+        [PROTOCOL_MD] = "md",
+        [PROTOCOL_MA] = "ma",
+        [PROTOCOL_ME] = "me",
+        [PROTOCOL_MN] = "mn",
     };
     assert(verb < PROTOCOL_VERBS_COUNT && names[verb] != NULL);
     return names[verb];
@@ -91,6 +98,39 @@ static void put_slice(struct writer *writer, const char *name, struct protocol_s
     }
 }
 
+static bool is_meta(enum protocol_verb verb)
+{
+    return verb >= PROTOCOL_CLASSIC_VERBS_COUNT;
+}
+
+/* " [letters]", and after it what else a meta command has beyond a classic one. */
+static void put_meta(struct writer *writer, const struct protocol_request *request)
+{
+    const struct protocol_meta *meta = &request->meta;
+
+    put(writer, " [%.*s]", (int)meta->letters_count, (const char *)meta->letters);
+    if (protocol_meta_has(meta, 'M')) {
+        put(writer, " mode=%c", meta->mode);
+    }
+    if (meta->opaque_bytes > 0) {
+        const struct protocol_slice opaque = {request->key.data + meta->opaque_at,
+                                              meta->opaque_bytes};
+        put_slice(writer, "opaque", opaque);
+    }
+    if (protocol_meta_has(meta, 'N')) {
+        put(writer, " vivify=%" PRId32, meta->vivify_s);
+    }
+    if (protocol_meta_has(meta, 'R')) {
+        put(writer, " recache=%" PRId32, meta->recache_s);
+    }
+    if (protocol_meta_has(meta, 'E')) {
+        put(writer, " new=%" PRIu64, meta->cas_new);
+    }
+    if (protocol_meta_has(meta, 'J')) {
+        put(writer, " initial=%" PRIu64, meta->initial);
+    }
+}
+
 static void put_request(struct writer *writer, const struct protocol_request *request)
 {
     put(writer, " %s%s%s", verb_name(request->verb), request->noreply ? " noreply" : "",
@@ -118,6 +158,9 @@ static void put_request(struct writer *writer, const struct protocol_request *re
     }
     if (request->value.data != NULL) {
         put_slice(writer, "value", request->value);
+    }
+    if (is_meta(request->verb)) {
+        put_meta(writer, request);
     }
 }
 
@@ -191,13 +234,42 @@ static void check_value(const struct attempt *attempt, size_t value_bytes_max)
     assert((size_t)(value.data - attempt->bytes) >= request->key.bytes);
 }
 
+/* What is said of a meta command's flags agrees, and lies on its line. */
+static void check_meta(const struct attempt *attempt)
+{
+    const struct protocol_request *request = &attempt->parsed.request;
+    const struct protocol_meta *meta = &request->meta;
+    uint64_t present = 0;
+    uint8_t key[PROTOCOL_BASE64_KEY_BYTES_MAX];
+
+    assert(meta->letters_count <= PROTOCOL_META_FLAGS_MAX);
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        assert((present & protocol_meta_bit(meta->letters[i])) == 0);
+        present |= protocol_meta_bit(meta->letters[i]);
+    }
+    assert(present == meta->present || request->verb == PROTOCOL_ME);
+    assert((meta->opaque_bytes > 0) == protocol_meta_has(meta, 'O'));
+    assert(meta->opaque_bytes <= PROTOCOL_OPAQUE_BYTES_MAX);
+    if (meta->opaque_bytes > 0) {
+        const struct protocol_slice opaque = {request->key.data + meta->opaque_at,
+                                              meta->opaque_bytes};
+        check_slice(attempt, opaque);
+        assert(opaque.data[0] == 'O' && memchr(opaque.data, ' ', opaque.bytes) == NULL);
+    }
+    if (protocol_meta_has(meta, 'b')) {
+        const size_t bytes = protocol_base64_decode(request->key, key);
+        assert(bytes >= 1 && bytes <= sizeof(key) && bytes < request->key.bytes);
+    }
+}
+
 static void check_request(const struct attempt *attempt, size_t value_bytes_max)
 {
     const struct protocol_request *request = &attempt->parsed.request;
     const enum protocol_verb verb = request->verb;
     const bool multi = verb <= PROTOCOL_GATS;
-    const bool storage = verb >= PROTOCOL_SET && verb <= PROTOCOL_CAS;
-    const bool keyed = verb >= PROTOCOL_SET && verb <= PROTOCOL_TOUCH;
+    const bool storage = (verb >= PROTOCOL_SET && verb <= PROTOCOL_CAS) || verb == PROTOCOL_MS;
+    const bool keyed =
+        (verb >= PROTOCOL_SET && verb <= PROTOCOL_TOUCH) || (is_meta(verb) && verb != PROTOCOL_MN);
 
     assert(verb < PROTOCOL_VERBS_COUNT);
     check_slice(attempt, request->key);
@@ -209,6 +281,9 @@ static void check_request(const struct attempt *attempt, size_t value_bytes_max)
     assert(request->exptime >= INT32_MIN && request->exptime <= INT32_MAX);
     if (multi) {
         check_keys(request->keys);
+    }
+    if (is_meta(verb)) {
+        check_meta(attempt);
     }
     if (storage) {
         check_value(attempt, value_bytes_max);
@@ -249,11 +324,24 @@ static bool same_slice(const struct attempt *a, struct protocol_slice in_a, cons
     return in_a.data == NULL || in_a.data - a->bytes == in_b.data - b->bytes;
 }
 
+static bool same_meta(const struct protocol_meta *one, const struct protocol_meta *two)
+{
+    return one->present == two->present && one->letters_count == two->letters_count &&
+           memcmp(one->letters, two->letters, one->letters_count) == 0 &&
+           one->cas_new == two->cas_new && one->initial == two->initial &&
+           one->vivify_s == two->vivify_s && one->recache_s == two->recache_s &&
+           one->opaque_at == two->opaque_at && one->opaque_bytes == two->opaque_bytes &&
+           one->mode == two->mode;
+}
+
 static bool same_request(const struct attempt *a, const struct attempt *b)
 {
     const struct protocol_request *one = &a->parsed.request;
     const struct protocol_request *two = &b->parsed.request;
 
+    if (is_meta(one->verb) && !same_meta(&one->meta, &two->meta)) {
+        return false;
+    }
     return one->verb == two->verb && one->noreply == two->noreply &&
            one->too_large == two->too_large && one->flags == two->flags &&
            one->exptime == two->exptime && one->cas_unique == two->cas_unique &&

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "protocol/parse.h"
 #include "server/admin/stats.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
@@ -556,6 +557,129 @@ static void test_memlimit_leaves_room(void **state)
     assert_true(figures.charged_bytes >= (64 << 20) / 64);
 }
 
+/* With the clock given to it, to the second. */
+static void test_meta_times(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_expect(rig, "ms a 1 T20\r\nx\r\n", "HD\r\n");
+    rig_expect(rig, "mg a t R20\r\n", "HD t20\r\n");
+    rig->now_s += 5;
+    rig_expect(rig, "mg a t T-1 u\r\n", "HD t15\r\n");
+    rig_expect(rig, "mg a\r\n", "EN\r\n");
+    rig_expect(rig, "ms a 1 T20\r\nx\r\n", "HD\r\n");
+    rig_expect(rig, "mg a t R21 T60 t\r\n", "CLIENT_ERROR duplicate flag\r\n");
+    rig_expect(rig, "mg a R21 T60 t\r\n", "HD t60 W\r\n");
+    assert_non_null(strstr(rig_ask(rig, "me a\r\n"), "ME a exp=60 la=0 cas="));
+    rig->now_s += 59;
+    rig_expect(rig, "mg a t\r\n", "HD t1 Z\r\n");
+    rig->now_s += 1;
+    rig_expect(rig, "mg a t\r\n", "EN\r\n");
+    rig_expect(rig, "ma n t N30 J4\r\n", "HD t-1\r\n");
+    rig_expect(rig, "ma n t v\r\n", "VA 1 t30\r\n5\r\n");
+    rig->now_s += 30;
+    rig_expect(rig, "ma n t v\r\n", "NF\r\n");
+    rig_expect(rig, "mg v N1 t\r\n", "HD t1 W\r\n");
+    rig->now_s += 1;
+    rig_expect(rig, "mg v N1 t\r\n", "HD t1 W\r\n");
+}
+
+/* A chosen cas is the item's until the next store, and is compared like any. */
+static void test_meta_chosen_cas(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_expect(rig, "ms a 1 E77 c\r\nx\r\n", "HD c77\r\n");
+    rig_expect(rig, "gets a\r\n", "VALUE a 0 1 77\r\nx\r\nEND\r\n");
+    rig_expect(rig, "touch a 100\r\n", "TOUCHED\r\n");
+    rig_expect(rig, "mg a c t\r\n", "HD c77 t100\r\n");
+    rig_expect(rig, "ms a 1 C76 E99\r\ny\r\n", "EX\r\n");
+    rig_expect(rig, "ms a 1 C77 E99 c\r\ny\r\n", "HD c99\r\n");
+    rig_expect(rig, "ms a 1 C98 I E120 c\r\nz\r\n", "HD c120\r\n");
+    rig_expect(rig, "mg a c v\r\n", "VA 1 c120 X W\r\nz\r\n");
+    rig_expect(rig, "md a I E130 C120\r\nmg a c v\r\n", "HD\r\nVA 1 c130 X W\r\nz\r\n");
+    rig_expect(rig, "md a x E140\r\nmg a c s\r\n", "HD\r\nHD c140 s0\r\n");
+    rig_expect(rig, "ms a 2 MA C140 E150 c s\r\n12\r\n", "HD c150 s2\r\n");
+    rig_expect(rig, "ma a C150 E160 c v\r\n", "VA 2 c160\r\n13\r\n");
+    rig_expect(rig, "md a x\r\nmg a c\r\n", "HD\r\nHD c160\r\n");
+    rig_expect(rig, "mg b N0 E9 c\r\nmg b c\r\n", "HD c9 W\r\nHD c9 Z\r\n");
+    rig_expect(rig, "ma n N0 E18446744073709551615 c\r\n", "HD c18446744073709551615\r\n");
+    rig_expect(rig, "cas n 0 0 1 18446744073709551615\r\n7\r\n", "STORED\r\n");
+    rig_expect(rig, "cas n 0 0 1 18446744073709551615\r\n8\r\n", "EXISTS\r\n");
+    rig_expect(rig, "mg b C9 v s\r\nmg b C8 v s\r\n", "HD s0 Z\r\nVA 0 s0 Z\r\n\r\n");
+}
+
+/* As memcached counts: see README.md. */
+static void test_meta_counts(void **state)
+{
+    struct rig *rig = *state;
+
+    (void)rig_ask(rig, "mg a\r\nmg a T5\r\nms a 1\r\n5\r\nmg a v\r\nmg a T50\r\nmg b N0\r\n");
+    assert_int_equal(rig_stat(rig, "", "cmd_get"), 4);
+    assert_int_equal(rig_stat(rig, "", "get_hits"), 2);
+    assert_int_equal(rig_stat(rig, "", "get_misses"), 2);
+    assert_int_equal(rig_stat(rig, "", "cmd_touch"), 1);
+    assert_int_equal(rig_stat(rig, "", "touch_hits"), 1);
+    assert_int_equal(rig_stat(rig, "", "touch_misses"), 0);
+    (void)rig_ask(rig,
+                  "ms c 1 C1\r\nx\r\nms a 1 C1 q\r\nx\r\nma a\r\nma c\r\nma a MD\r\nma c MD\r\n");
+    assert_int_equal(rig_stat(rig, "", "cmd_set"), 3);
+    assert_int_equal(rig_stat(rig, "", "cas_misses"), 1);
+    assert_int_equal(rig_stat(rig, "", "cas_badval"), 1);
+    assert_int_equal(rig_stat(rig, "", "incr_hits"), 1);
+    assert_int_equal(rig_stat(rig, "", "incr_misses"), 1);
+    assert_int_equal(rig_stat(rig, "", "decr_hits"), 1);
+    assert_int_equal(rig_stat(rig, "", "decr_misses"), 1);
+    (void)rig_ask(rig, "md a I\r\nmd a C1\r\nmd a\r\nmd a\r\nme a\r\nme b\r\n");
+    assert_int_equal(rig_stat(rig, "", "delete_hits"), 1);
+    assert_int_equal(rig_stat(rig, "", "delete_misses"), 2);
+    assert_int_equal(rig_stat(rig, "", "cmd_meta"), 2);
+}
+
+/* COMMAND-1 and 2: a value that has no room has changed nothing, and nobody has won by it. */
+static void test_meta_needs_room(void **state)
+{
+    struct rig *rig = *state;
+    char *request = calloc(1, 9000), *answer = calloc(1, 9000);
+
+    assert_true(request != NULL && answer != NULL);
+    (void)sprintf(request, "ms a 8000 T100\r\n");
+    memset(request + strlen(request), 'v', 8000);
+    (void)strcat(request, "\r\nmd a I\r\n");
+    rig_expect(rig, request, "HD\r\nHD\r\n");
+    rig->reply_bytes = PROTOCOL_REPLY_BYTES_MAX;
+    (void)sprintf(answer, "HD W\r\nVA 8000 s8000 h0 X W\r\n");
+    memset(answer + strlen(answer), 'v', 8000);
+    (void)strcat(answer, "\r\n");
+    rig_expect(rig, "mg b N0 q\r\nmg a v s h T5\r\n", answer);
+    assert_true(rig->flushes > 0);
+    rig_expect(rig, "mg a s t h\r\n", "HD s8000 t5 h1 Z X\r\n");
+    free(request);
+    free(answer);
+}
+
+/* What there is no memory for. A store takes the old item along, in every mode. */
+static void test_meta_refused(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const lines[] = {"ms dGVzdA== 1 b ME", "ms test 1 MA q"};
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        char line[64];
+        struct protocol_parsed parsed;
+        uint8_t bytes[PROTOCOL_REPLY_BYTES_MAX];
+        struct protocol_reply reply = {.data = bytes, .capacity = sizeof(bytes)};
+        rig_expect(rig, "set test 0 0 1\r\nx\r\n", "STORED\r\n");
+        const int count = snprintf(line, sizeof(line), "%s\r\nx\r\n", lines[i]);
+        assert_int_equal(protocol_parse((uint8_t *)line, (size_t)count, 100, &parsed),
+                         PROTOCOL_REQUEST);
+        command_refuse(rig->command, &parsed.request, &reply, rig->now_s);
+        assert_int_equal(reply.used, 43);
+        assert_memory_equal(bytes, "SERVER_ERROR out of memory storing object\r\n", 43);
+        rig_expect(rig, "get test\r\n", "END\r\n");
+    }
+}
+
 static void test_options(void **state)
 {
     struct rig *rig = rig_new("-m 16 -A -F -C -X");
@@ -570,6 +694,8 @@ static void test_options(void **state)
     rig_expect(rig, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
     rig_expect(rig, "flush_all\r\n", "CLIENT_ERROR flush_all not allowed\r\n");
     rig_expect(rig, "gets a\r\n", "VALUE a 0 1 0\r\nx\r\nEND\r\n");
+    rig_expect(rig, "mg a c v\r\n", "VA 1 c0\r\nx\r\n");
+    rig_expect(rig, "ms a 1 c\r\ny\r\n", "HD c0\r\n");
     rig_expect(rig, "stats check\r\n", "CLIENT_ERROR stats check not allowed\r\n");
     rig_free(rig);
 }
@@ -602,6 +728,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_administration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memlimit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_memlimit_leaves_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_meta_times, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_meta_chosen_cas, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_meta_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_meta_needs_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_meta_refused, set_up, tear_down),
         cmocka_unit_test(test_options),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));

@@ -1,0 +1,26 @@
+/*
+ * base64.h - keys that are sent as base64.
+ *
+ * Read strictly (RFC 4648, section 4): its alphabet alone, padded to groups of four, no bits left
+ * over. So each key has one spelling, and the text that was sent is the text to answer with.
+ *
+ * Threads: pure functions.
+ */
+#ifndef PROTOCOL_BASE64_H
+#define PROTOCOL_BASE64_H
+
+#include "protocol/parse.h"
+
+/* What the longest key token decodes to: 62 groups of four, and no part of one. */
+#define PROTOCOL_BASE64_KEY_BYTES_MAX (PROTOCOL_KEY_BYTES_MAX / 4u * 3u)
+
+/**
+ * protocol_base64_decode() - the bytes that a key's text stands for.
+ * @text: at most PROTOCOL_KEY_BYTES_MAX bytes.
+ * @out:  PROTOCOL_BASE64_KEY_BYTES_MAX of room; NULL to be told the length alone.
+ *
+ * Returns how many they are; 0 where the text is empty or not base64.
+ */
+size_t protocol_base64_decode(struct protocol_slice text, uint8_t *out);
+
+#endif

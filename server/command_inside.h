@@ -1,0 +1,75 @@
+/*
+ * command_inside.h - what command.c and command_meta.c both know of a request being carried out.
+ *
+ * Threads: as command.h.
+ */
+#ifndef SERVER_COMMAND_INSIDE_H
+#define SERVER_COMMAND_INSIDE_H
+
+#include "server/cache/cache.h"
+#include "server/command.h"
+#include "server/counters.h"
+
+struct command {
+    struct command_shared shared;
+    struct cache_worker *worker;
+    struct counters *counters;
+};
+
+/* One call of command_execute(). */
+struct call {
+    struct command *command;
+    const struct row *row;
+    struct protocol_request *request;
+    struct protocol_reply *reply;
+    size_t room_bytes;
+    uint32_t now_s;
+};
+
+typedef enum command_outcome execute_fn(struct call *call);
+
+struct row {
+    execute_fn *execute;
+    const char *refused; /* what a request that there is no memory for is answered */
+    bool with_cas;       /* get: the cas is shown */
+    bool touches;        /* get: the expiry is set */
+    bool increments;     /* incr */
+    enum cache_mode mode;
+    enum counter hits, misses;
+};
+
+static inline void call_count(const struct call *call, enum counter counter)
+{
+    counters_add(call->command->counters, counter, 1);
+}
+
+/** call_count_store() - a store of that mode has come to that. */
+void call_count_store(const struct call *call, enum cache_mode mode, enum cache_status status);
+/** call_answer() - a line, unless noreply; any has room, command_execute() has seen to it. */
+enum command_outcome call_answer(const struct call *call, const char *line);
+/** call_needs_room() - the reply must have @bytes of room, then the same again. */
+enum command_outcome call_needs_room(struct call *call, size_t bytes);
+/**
+ * call_expiry() - a point on the cache's clock from what a client sends: 0 never, up to 30 days
+ * from now, beyond that unix time, and gone at once where that is past or the number negative. "At
+ * once" is second 0, as another thread's clock may stand a moment behind.
+ */
+uint32_t call_expiry(int64_t exptime, uint32_t now_s);
+/** call_store_line() - what a store that failed is answered. */
+const char *call_store_line(enum cache_status status);
+
+/** call_remove_old() - a set, or an ms of any mode, that could not be carried out must not leave a
+ * value that the client takes for replaced. */
+void call_remove_old(const struct call *call);
+
+/** call_meta_key() - the key of a meta command, decoded to @room where it is base64. */
+struct protocol_slice call_meta_key(const struct protocol_request *request,
+                                    uint8_t room[CACHE_KEY_BYTES_MAX]);
+execute_fn execute_mg;
+execute_fn execute_ms;
+execute_fn execute_md;
+execute_fn execute_ma;
+execute_fn execute_me;
+execute_fn execute_mn;
+
+#endif

@@ -1,0 +1,587 @@
+/* The meta commands: flags into what the cache is asked for, and its answer into flags. */
+#include "protocol/base64.h"
+#include "protocol/meta_reply.h"
+#include "server/admin/config.h"
+#include "server/command_inside.h"
+
+#include <assert.h>
+#include <string.h>
+
+static_assert(PROTOCOL_BASE64_KEY_BYTES_MAX <= CACHE_KEY_BYTES_MAX, "a decoded key fits its room");
+
+struct protocol_slice call_meta_key(const struct protocol_request *request,
+                                    uint8_t room[CACHE_KEY_BYTES_MAX])
+{
+    if (!protocol_meta_has(&request->meta, 'b')) {
+        return request->key;
+    }
+    const size_t bytes = protocol_base64_decode(request->key, room);
+    assert(bytes > 0); /* the parser has tried */
+    return (struct protocol_slice){room, bytes};
+}
+
+static bool has(const struct call *call, char flag)
+{
+    return protocol_meta_has(&call->request->meta, flag);
+}
+
+static bool comes_before(const struct protocol_meta *meta, char first, char second)
+{
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        if (meta->letters[i] == (uint8_t)first) {
+            return true;
+        }
+        if (meta->letters[i] == (uint8_t)second) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static uint32_t touch_expiry(const struct call *call)
+{
+    return call_expiry(call->request->exptime, call->now_s);
+}
+
+/* Of an item that is created N and T decide, as they are sent: the later one counts. */
+static uint32_t create_expiry(const struct call *call)
+{
+    const struct protocol_meta *meta = &call->request->meta;
+
+    return comes_before(meta, 'N', 'T') && has(call, 'T')
+               ? touch_expiry(call)
+               : call_expiry(meta->vivify_s, call->now_s);
+}
+
+static uint64_t shown_cas(const struct call *call, uint64_t cas)
+{
+    return call->command->shared.config->cas_enabled ? cas : 0;
+}
+
+static void put_ttl(struct protocol_meta_reply *line, const char *name, uint32_t expiry_s,
+                    uint32_t now_s)
+{
+    if (expiry_s == CACHE_NEVER) {
+        char word[8];
+        const size_t bytes = strlen(name);
+        memcpy(word, name, bytes);
+        memcpy(word + bytes, "-1", 3);
+        protocol_meta_put_word(line, word);
+    } else {
+        protocol_meta_put_number(line, name, expiry_s > now_s ? expiry_s - now_s : 0);
+    }
+}
+
+/* What a reply repeats of the request: here, as the line it stands on may be written over. */
+struct echo {
+    struct protocol_slice key; /* as sent */
+    struct protocol_slice opaque;
+    bool base64;
+};
+
+static struct echo echo_of(const struct call *call)
+{
+    const struct protocol_request *request = call->request;
+
+    return (struct echo){
+        .key = request->key,
+        .opaque = {request->key.data + request->meta.opaque_at, request->meta.opaque_bytes},
+        .base64 = has(call, 'b'),
+    };
+}
+
+/* False where the flag is none that repeats something. */
+static bool put_echo(struct protocol_meta_reply *line, const struct echo *echo, uint8_t flag)
+{
+    if (flag == 'O') {
+        protocol_meta_put(line, echo->opaque);
+    } else if (flag == 'k') {
+        protocol_meta_put_key(line, echo->key, echo->base64);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static enum command_outcome send_line(const struct call *call,
+                                      const struct protocol_meta_reply *line)
+{
+    struct protocol_reply *reply = call->reply;
+
+    assert(line->used <= protocol_reply_room(reply));
+    memcpy(reply->data + reply->used, line->text, line->used);
+    reply->used += line->used;
+    return COMMAND_DONE;
+}
+
+/* A code, and what the request wants repeated. */
+static enum command_outcome answer_code(const struct call *call, const char *code)
+{
+    const struct protocol_meta *meta = &call->request->meta;
+    const struct echo echo = echo_of(call);
+    struct protocol_meta_reply line;
+
+    protocol_meta_begin(&line, code);
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        (void)put_echo(&line, &echo, meta->letters[i]);
+    }
+    protocol_meta_end(&line);
+    return send_line(call, &line);
+}
+
+/* ---- mg ---- */
+
+struct get {
+    struct call *call;
+    struct cache_view view;
+    struct protocol_meta_reply line;
+    size_t need_bytes; /* for line and value */
+};
+
+static void put_view(struct get *get)
+{
+    const struct call *call = get->call;
+    const struct protocol_meta *meta = &call->request->meta;
+    const struct cache_view *view = &get->view;
+    const struct cache_item *item = &view->item;
+    const struct echo echo = echo_of(call);
+    struct protocol_meta_reply *line = &get->line;
+    uint32_t expiry_s = item->expiry_s; /* as far as the flags have come */
+
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        const uint8_t flag = meta->letters[i];
+        if (put_echo(line, &echo, flag)) {
+            continue;
+        }
+        if (flag == 'T') {
+            expiry_s = touch_expiry(call);
+        } else if (flag == 'N' && view->created) {
+            expiry_s = call_expiry(meta->vivify_s, call->now_s);
+        } else if (flag == 't') {
+            put_ttl(line, "t", expiry_s, call->now_s);
+        } else if (flag == 's') {
+            protocol_meta_put_number(line, "s", item->value_bytes);
+        } else if (flag == 'c') {
+            protocol_meta_put_number(line, "c", shown_cas(call, item->cas));
+        } else if (flag == 'f') {
+            protocol_meta_put_number(line, "f", item->flags);
+        } else if (flag == 'h') {
+            protocol_meta_put_word(line, view->fetched ? "h1" : "h0");
+        } else if (flag == 'l') {
+            protocol_meta_put_number(line, "l", view->age_s);
+        }
+    }
+}
+
+/* The line, all but its value. */
+static void compose(struct get *get)
+{
+    const struct cache_view *view = &get->view;
+    struct protocol_meta_reply *line = &get->line;
+
+    if (view->read) {
+        protocol_meta_begin_value(line, view->item.value_bytes);
+    } else {
+        protocol_meta_begin(line, "HD");
+    }
+    put_view(get);
+    if (view->given) {
+        protocol_meta_put_word(line, "Z");
+    }
+    if (view->stale) {
+        protocol_meta_put_word(line, "X");
+    }
+    if (view->won) {
+        protocol_meta_put_word(line, "W");
+    }
+    protocol_meta_end(line);
+}
+
+/* Where the value goes for now: behind its line, or behind the key where that is longer. */
+static size_t value_at(const struct get *get)
+{
+    const size_t key_bytes = get->view.item.key_bytes;
+    return get->line.used > key_bytes ? get->line.used : key_bytes;
+}
+
+static uint8_t *place_value(void *context, const struct cache_item *item)
+{
+    struct get *get = context;
+    const struct protocol_reply *reply = get->call->reply;
+
+    compose(get);
+    get->need_bytes = value_at(get) + item->value_bytes + 2;
+    if (protocol_reply_room(reply) < get->need_bytes) {
+        return NULL;
+    }
+    return reply->data + reply->used + value_at(get);
+}
+
+static enum command_outcome answer_view(struct get *get)
+{
+    struct protocol_reply *reply = get->call->reply;
+    const size_t value_bytes = get->view.item.value_bytes;
+
+    if (!get->view.read || get->view.created) {
+        compose(get); /* nobody has asked for a place */
+    }
+    if (!get->view.read) {
+        return send_line(get->call, &get->line);
+    }
+    uint8_t *const value = reply->data + reply->used + value_at(get);
+    (void)send_line(get->call, &get->line);
+    uint8_t *const at = reply->data + reply->used;
+    if (at != value) {
+        memmove(at, value, value_bytes);
+    }
+    memcpy(at + value_bytes, "\r\n", 2);
+    reply->used += value_bytes + 2;
+    return COMMAND_DONE;
+}
+
+static struct cache_look look_of(const struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    const struct protocol_meta *meta = &request->meta;
+
+    return (struct cache_look){
+        .read = has(call, 'v'),
+        .skip_same = has(call, 'C'),
+        .skip_cas = request->cas_unique,
+        .unseen = has(call, 'u'),
+        .touch = has(call, 'T'),
+        .touch_expiry_s = touch_expiry(call),
+        .create = has(call, 'N'),
+        .create_expiry_s = create_expiry(call),
+        .cas_given = has(call, 'E'),
+        .cas = meta->cas_new,
+        /* 0 is no time: nothing expires before never. */
+        .recache = has(call, 'R') && meta->recache_s != 0,
+        .recache_s = call_expiry(meta->recache_s, call->now_s),
+        .recache_touched = comes_before(meta, 'T', 'R'),
+    };
+}
+
+static void count_look(const struct call *call, bool hit)
+{
+    if (hit && has(call, 'T')) {
+        call_count(call, COUNTER_CMD_TOUCH);
+        call_count(call, COUNTER_TOUCH_HITS);
+        return;
+    }
+    call_count(call, COUNTER_CMD_GET);
+    call_count(call, hit ? COUNTER_GET_HITS : COUNTER_GET_MISSES);
+}
+
+enum command_outcome execute_mg(struct call *call)
+{
+    struct get get;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = call_meta_key(call->request, room);
+    const struct cache_look look = look_of(call);
+
+    get.call = call;
+    const enum cache_status status = cache_look(call->command->worker, key.data, key.bytes, &look,
+                                                call->now_s, place_value, &get, &get.view);
+    if (status == CACHE_NO_ROOM) {
+        return call_needs_room(call, get.need_bytes);
+    }
+    if (status == CACHE_NO_MEMORY) {
+        return call_answer(call, call->row->refused);
+    }
+    count_look(call, status == CACHE_OK);
+    if (status == CACHE_OK) {
+        return answer_view(&get);
+    }
+    return has(call, 'q') ? COMMAND_DONE : answer_code(call, "EN");
+}
+
+/* ---- ms ---- */
+
+static enum cache_mode store_mode(const struct call *call)
+{
+    enum cache_mode mode = CACHE_SET;
+
+    switch (call->request->meta.mode) {
+    case 'E':
+        return CACHE_ADD;
+    case 'A':
+        return CACHE_APPEND;
+    case 'P':
+        return CACHE_PREPEND;
+    case 'R':
+        mode = CACHE_REPLACE;
+        break;
+    default:
+        break;
+    }
+    if (!has(call, 'C')) {
+        return mode;
+    }
+    return has(call, 'I') ? CACHE_CAS_OR_STALE : CACHE_CAS;
+}
+
+/* Moves the key up to the value, over the line: what is repeated of that is copied before. */
+static struct cache_store store_of(const struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = call_meta_key(request, room);
+    const enum cache_mode mode = store_mode(call);
+    const bool joins = mode == CACHE_APPEND || mode == CACHE_PREPEND;
+    const bool creates = joins && has(call, 'N');
+    uint8_t *const entry = request->value.data - key.bytes;
+
+    memmove(entry, key.data, key.bytes);
+    return (struct cache_store){
+        .entry = entry,
+        .key_bytes = key.bytes,
+        .value_bytes = request->value.bytes,
+        .mode = mode,
+        .flags = request->flags,
+        .expiry_s = creates ? call_expiry(request->meta.vivify_s, call->now_s) : touch_expiry(call),
+        .cas = request->cas_unique,
+        .compare = joins && request->cas_unique != 0,
+        .create = creates,
+        .cas_given = has(call, 'E'),
+        .cas_new = request->meta.cas_new,
+    };
+}
+
+static const char *store_code(enum cache_status status)
+{
+    switch (status) {
+    case CACHE_OK:
+        return "HD";
+    case CACHE_EXISTS:
+        return "EX";
+    case CACHE_NOT_FOUND:
+        return "NF";
+    case CACHE_NOT_STORED:
+        return "NS";
+    case CACHE_TOO_LARGE:
+    case CACHE_NO_MEMORY:
+    case CACHE_NOT_NUMBER:
+    case CACHE_NO_ROOM:
+        break;
+    }
+    return NULL;
+}
+
+static enum command_outcome answer_store(const struct call *call, const struct echo *echo,
+                                         enum cache_status status,
+                                         const struct cache_stored *stored)
+{
+    const struct protocol_meta *meta = &call->request->meta;
+    struct protocol_meta_reply line;
+
+    if (status == CACHE_OK && has(call, 'q')) {
+        return COMMAND_DONE;
+    }
+    protocol_meta_begin(&line, store_code(status));
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        if (put_echo(&line, echo, meta->letters[i])) {
+            continue;
+        }
+        if (meta->letters[i] == 'c') {
+            protocol_meta_put_number(&line, "c", shown_cas(call, stored->cas));
+        } else if (meta->letters[i] == 's') {
+            protocol_meta_put_number(&line, "s", stored->value_bytes);
+        }
+    }
+    protocol_meta_end(&line);
+    return send_line(call, &line);
+}
+
+enum command_outcome execute_ms(struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    struct echo echo = echo_of(call);
+    uint8_t key[CACHE_KEY_BYTES_MAX], opaque[PROTOCOL_OPAQUE_BYTES_MAX];
+
+    if (request->too_large) {
+        call_remove_old(call);
+        call_count_store(call, CACHE_SET, CACHE_TOO_LARGE);
+        return call_answer(call, call_store_line(CACHE_TOO_LARGE));
+    }
+    if (has(call, 'k')) {
+        memcpy(key, echo.key.data, echo.key.bytes);
+        echo.key.data = key;
+    }
+    memcpy(opaque, echo.opaque.data, echo.opaque.bytes);
+    echo.opaque.data = opaque;
+    const struct cache_store store = store_of(call);
+    struct cache_stored stored = {.cas = 0};
+    const enum cache_status status =
+        cache_store(call->command->worker, &store, call->now_s, &stored);
+    call_count_store(call, store.mode, status);
+    if (store_code(status) == NULL) {
+        const enum cache_status ignored =
+            cache_delete(call->command->worker, store.entry, store.key_bytes, call->now_s);
+        (void)ignored; /* there may have been none, or it is gone already */
+        return call_answer(call, call_store_line(status));
+    }
+    if (status != CACHE_OK) {
+        stored = (struct cache_stored){.value_bytes = store.value_bytes};
+    }
+    return answer_store(call, &echo, status, &stored);
+}
+
+/* ---- md ---- */
+
+enum command_outcome execute_md(struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = call_meta_key(request, room);
+    const struct cache_change change = {
+        .compare = has(call, 'C'),
+        .cas = request->cas_unique,
+        .empty = has(call, 'x'),
+        .invalidate = has(call, 'I'),
+        .touch = has(call, 'T'),
+        .expiry_s = touch_expiry(call),
+        .cas_given = has(call, 'E'),
+        .cas_new = request->meta.cas_new,
+    };
+    const enum cache_status status =
+        cache_change(call->command->worker, key.data, key.bytes, &change, call->now_s);
+
+    if (status == CACHE_NO_MEMORY) {
+        return call_answer(call, "SERVER_ERROR out of memory");
+    }
+    if (status != CACHE_OK) {
+        call_count(call, COUNTER_DELETE_MISSES);
+        return answer_code(call, status == CACHE_EXISTS ? "EX" : "NF");
+    }
+    if (!change.invalidate) {
+        call_count(call, COUNTER_DELETE_HITS);
+    }
+    return has(call, 'q') ? COMMAND_DONE : answer_code(call, "HD");
+}
+
+/* ---- ma ---- */
+
+static enum command_outcome answer_number(const struct call *call,
+                                          const struct cache_number *number)
+{
+    const struct protocol_meta *meta = &call->request->meta;
+    const struct echo echo = echo_of(call);
+    struct protocol_meta_reply line;
+    uint32_t expiry_s = number->expiry_s; /* as far as the flags have come */
+
+    if (has(call, 'v')) {
+        protocol_meta_begin_value(&line, protocol_meta_digits(number->value));
+    } else {
+        protocol_meta_begin(&line, "HD");
+    }
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        const uint8_t flag = meta->letters[i];
+        if (put_echo(&line, &echo, flag)) {
+            continue;
+        }
+        if (flag == 'T') {
+            expiry_s = touch_expiry(call);
+        } else if (flag == 'N' && number->created) {
+            expiry_s = call_expiry(meta->vivify_s, call->now_s);
+        } else if (flag == 't') {
+            put_ttl(&line, "t", expiry_s, call->now_s);
+        } else if (flag == 'c') {
+            protocol_meta_put_number(&line, "c", shown_cas(call, number->cas));
+        }
+    }
+    if (has(call, 'v')) {
+        protocol_meta_end_number(&line, number->value);
+    } else {
+        protocol_meta_end(&line);
+    }
+    return send_line(call, &line);
+}
+
+static enum command_outcome arith_failed(const struct call *call, bool increments,
+                                         enum cache_status status)
+{
+    switch (status) {
+    case CACHE_NOT_FOUND:
+        call_count(call, increments ? COUNTER_INCR_MISSES : COUNTER_DECR_MISSES);
+        return answer_code(call, "NF");
+    case CACHE_EXISTS:
+        return answer_code(call, "EX");
+    case CACHE_NOT_NUMBER:
+        return call_answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+    case CACHE_OK:
+    case CACHE_NOT_STORED:
+    case CACHE_TOO_LARGE:
+    case CACHE_NO_MEMORY:
+    case CACHE_NO_ROOM:
+        break;
+    }
+    return call_answer(call, "SERVER_ERROR out of memory");
+}
+
+enum command_outcome execute_ma(struct call *call)
+{
+    const struct protocol_request *request = call->request;
+    const struct protocol_meta *meta = &request->meta;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = call_meta_key(request, room);
+    const bool increments = meta->mode != 'D' && meta->mode != '-';
+    const struct cache_arith arith = {
+        .increment = increments,
+        .compare = request->cas_unique != 0,
+        .touch = has(call, 'T'),
+        .create = has(call, 'N'),
+        .cas_given = has(call, 'E'),
+        .touch_expiry_s = touch_expiry(call),
+        .create_expiry_s = create_expiry(call),
+        .delta = request->delta,
+        .initial = meta->initial,
+        .cas = request->cas_unique,
+        .cas_new = meta->cas_new,
+    };
+    struct cache_number number;
+    const enum cache_status status =
+        cache_arith(call->command->worker, key.data, key.bytes, &arith, call->now_s, &number);
+
+    if (status != CACHE_OK) {
+        return arith_failed(call, increments, status);
+    }
+    if (number.created) {
+        return answer_number(call, &number); /* with q too, as memcached */
+    }
+    call_count(call, increments ? COUNTER_INCR_HITS : COUNTER_DECR_HITS);
+    return has(call, 'q') ? COMMAND_DONE : answer_number(call, &number);
+}
+
+/* ---- me, mn ---- */
+
+enum command_outcome execute_me(struct call *call)
+{
+    static const struct cache_look look = {.unseen = true};
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = call_meta_key(call->request, room);
+    struct protocol_meta_reply line;
+    struct cache_view view;
+    const enum cache_status status = cache_look(call->command->worker, key.data, key.bytes, &look,
+                                                call->now_s, NULL, NULL, &view);
+
+    call_count(call, COUNTER_CMD_META);
+    if (status != CACHE_OK) {
+        return call_answer(call, "EN");
+    }
+    protocol_meta_begin(&line, "ME");
+    protocol_meta_put(&line, call->request->key);
+    put_ttl(&line, "exp=", view.item.expiry_s, call->now_s);
+    protocol_meta_put_number(&line, "la=", view.age_s);
+    protocol_meta_put_number(&line, "cas=", shown_cas(call, view.item.cas));
+    protocol_meta_put_word(&line, view.fetched ? "fetch=yes" : "fetch=no");
+    protocol_meta_put_word(&line, "cls=1");
+    protocol_meta_put_number(&line, "size=", view.stored_bytes);
+    protocol_meta_end(&line);
+    return send_line(call, &line);
+}
+
+enum command_outcome execute_mn(struct call *call)
+{
+    return call_answer(call, "MN");
+}
