@@ -15,6 +15,7 @@
 #define THREADS_COUNT 4u
 #define OWN_KEYS      400u
 #define ROUNDS        15000u
+#define WON_KEYS      20000u
 #define NOW           1000u
 #define MIB           (1u << 20)
 
@@ -179,11 +180,76 @@ static void test_evicting(void **state)
     run(4 * MIB, true);
 }
 
+/* Every key is looked at by every thread; how often one was told that it has won. */
+static void *look_at_all(void *argument)
+{
+    struct thread *thread = argument;
+    struct cache_worker *worker = cache_worker_new(thread->cache);
+    const struct cache_look look = {.create = true, .create_expiry_s = CACHE_NEVER};
+    for (unsigned i = 0; i < WON_KEYS; i++) {
+        char key[32];
+        struct cache_view view;
+        size_t key_bytes = (size_t)sprintf(key, "won:%u", (i + thread->id) % WON_KEYS);
+        enum cache_status status =
+            cache_look(worker, key, key_bytes, &look, NOW, place, thread, &view);
+        thread->failures += status != CACHE_OK || view.won == view.given;
+        thread->hits += status == CACHE_OK && view.won;
+    }
+    cache_worker_free(worker);
+    return NULL;
+}
+
+static unsigned look_together(struct cache *cache)
+{
+    struct thread *threads = calloc(THREADS_COUNT, sizeof(*threads));
+    unsigned won = 0;
+    for (unsigned i = 0; i < THREADS_COUNT; i++) {
+        threads[i].cache = cache;
+        threads[i].id = i;
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, look_at_all, &threads[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS_COUNT; i++) {
+        pthread_join(threads[i].thread, NULL);
+        assert_int_equal(threads[i].failures, 0);
+        won += threads[i].hits;
+    }
+    free(threads);
+    return won;
+}
+
+/* Of all that look at an item that is missing, or stale, one wins. */
+static void test_one_wins(void **state)
+{
+    (void)state;
+    struct cache_config config = {.memory_bytes = 16 * MIB,
+                                  .reserve_bytes = 16 * MIB,
+                                  .item_bytes_max = MIB,
+                                  .shards = 4,
+                                  .seed = 7,
+                                  .now_s = NOW};
+    struct cache *cache = cache_new(&config);
+    struct cache_worker *worker = cache_worker_new(cache);
+    const struct cache_change stale = {.invalidate = true};
+    assert_int_equal(look_together(cache), WON_KEYS);
+    assert_int_equal(look_together(cache), 0);
+    for (unsigned i = 0; i < WON_KEYS; i++) {
+        char key[32];
+        size_t key_bytes = (size_t)sprintf(key, "won:%u", i);
+        assert_int_equal(cache_change(worker, key, key_bytes, &stale, NOW), CACHE_OK);
+    }
+    assert_int_equal(look_together(cache), WON_KEYS);
+    assert_int_equal(look_together(cache), 0);
+    cache_check(cache);
+    cache_worker_free(worker);
+    cache_free(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_room_for_all),
         cmocka_unit_test(test_evicting),
+        cmocka_unit_test(test_one_wins),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

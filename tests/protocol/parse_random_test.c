@@ -220,10 +220,67 @@ static void make_other(struct sample *sample, uint64_t *seed)
     answer_fields(sample, sample->count, 0, &fields, false);
 }
 
+/* A meta command's flags, each once in any order, and what is to be said of them. */
+static void put_meta_flags(struct sample *sample, uint64_t *seed, size_t flags_max)
+{
+    static const char letters[] = "cfhklqstuvxIPLO";
+    char order[sizeof(letters)], rest[64] = "";
+    size_t count = sizeof(letters) - 1, taken = 0;
+
+    memcpy(order, letters, sizeof(order));
+    for (size_t i = 0; i + 1 < count; i++) { /* shuffled */
+        const size_t other = i + random_below(seed, count - i);
+        const char letter = order[i];
+        order[i] = order[other];
+        order[other] = letter;
+    }
+    taken = random_below(seed, (flags_max < count ? flags_max : count) + 1);
+    order[taken] = '\0';
+    for (size_t i = 0; i < taken; i++) {
+        char token[40];
+        (void)snprintf(token, sizeof(token), "%c", order[i]);
+        if (order[i] == 'O') {
+            (void)snprintf(token, sizeof(token), "O%.*s", (int)random_below(seed, 32),
+                           "0123456789abcdef0123456789abcdef");
+            (void)snprintf(rest, sizeof(rest), " opaque=%s", token);
+        }
+        put_text(sample, one_in(seed, 4) ? "  " : " ");
+        put_text(sample, token);
+    }
+    put_text(sample, "\r\n");
+    const size_t used = strlen(sample->answer);
+    (void)snprintf(sample->answer + used, sizeof(sample->answer) - used, " [%s]%s", order, rest);
+}
+
+static void make_meta(struct sample *sample, uint64_t *seed)
+{
+    static const char *const words[] = {"mg", "md", "ma"};
+    const char *word = words[random_below(seed, 3)];
+    char key[251], line[300], answer[PARSE_CHECK_TEXT_BYTES];
+    const size_t key_bytes = 1 + random_below(seed, 250);
+
+    for (size_t i = 0; i < key_bytes; i++) {
+        key[i] = (char)('a' + random_below(seed, 26));
+    }
+    key[key_bytes] = '\0';
+    (void)snprintf(line, sizeof(line), "%s %s", word, key);
+    put_text(sample, line);
+    (void)snprintf(sample->answer, sizeof(sample->answer), " %s key=%s%s", word, key,
+                   strcmp(word, "ma") == 0 ? " delta=1" : "");
+    put_meta_flags(sample, seed, 18);
+    (void)snprintf(answer, sizeof(answer), "REQUEST %zu", sample->count);
+    const size_t bytes = strlen(answer);
+    memmove(sample->answer + bytes, sample->answer, strlen(sample->answer) + 1);
+    memcpy(sample->answer, answer, bytes);
+}
+
 static void make_sample(struct sample *sample, uint64_t *seed)
 {
     sample->count = 0;
-    switch (random_below(seed, 3)) {
+    switch (random_below(seed, 4)) {
+    case 3:
+        make_meta(sample, seed);
+        break;
     case 0:
         make_storage(sample, seed);
         break;
@@ -399,7 +456,7 @@ static void mutated_test(void **state)
 static void noise_test(void **state)
 {
     uint64_t seed = *(const uint64_t *)*state;
-    static const char words[] = "get set cas 0 1 9 noreply \r\n\n k";
+    static const char words[] = "get set cas mg ms md ma 0 1 9 T N b O noreply \r\n\n k";
 
     for (unsigned i = 0; i < 30000; i++) {
         uint8_t bytes[300];
