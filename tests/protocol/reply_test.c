@@ -8,6 +8,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "protocol/meta_reply.h"
 #include "protocol/reply.h"
 
 #include <inttypes.h>
@@ -154,12 +155,48 @@ static void value_header_test(void **state)
                      PROTOCOL_VALUE_HEADER_BYTES_MAX);
 }
 
+/* A meta answer, flag by flag; the longest there is fits. */
+static void meta_test(void **state)
+{
+    (void)state;
+    static uint8_t key[250], opaque[PROTOCOL_OPAQUE_BYTES_MAX];
+    uint8_t base64[] = "QQ==", token[] = "O1", letter[] = "n";
+    struct protocol_meta_reply line;
+
+    protocol_meta_begin(&line, "HD");
+    protocol_meta_put_number(&line, "t", 30);
+    protocol_meta_put_key(&line, (struct protocol_slice){base64, 4}, true);
+    protocol_meta_put(&line, (struct protocol_slice){token, 2});
+    protocol_meta_put_word(&line, "W");
+    protocol_meta_end(&line);
+    assert_int_equal(line.used, sizeof("HD t30 kQQ== b O1 W\r\n") - 1);
+    assert_memory_equal(line.text, "HD t30 kQQ== b O1 W\r\n", line.used);
+
+    protocol_meta_begin_value(&line, 3);
+    protocol_meta_put_key(&line, (struct protocol_slice){letter, 1}, false);
+    protocol_meta_end_number(&line, 100);
+    assert_int_equal(line.used, sizeof("VA 3 kn\r\n100\r\n") - 1);
+    assert_memory_equal(line.text, "VA 3 kn\r\n100\r\n", line.used);
+    assert_int_equal(protocol_meta_digits(UINT64_MAX), 20);
+    assert_int_equal(protocol_meta_digits(0), 1);
+
+    protocol_meta_begin_value(&line, UINT32_MAX);
+    protocol_meta_put_key(&line, (struct protocol_slice){key, sizeof(key)}, true);
+    protocol_meta_put(&line, (struct protocol_slice){opaque, sizeof(opaque)});
+    protocol_meta_put_number(&line, "c", UINT64_MAX);
+    for (const char *name = "stfhlZXW"; *name != '\0'; name++) {
+        protocol_meta_put_number(&line, (char[]){*name, '\0'}, UINT32_MAX);
+    }
+    protocol_meta_end_number(&line, UINT64_MAX);
+    assert_true(line.used > 400 && line.used <= sizeof(line.text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(number_test),       cmocka_unit_test(number_random_test),
         cmocka_unit_test(line_test),         cmocka_unit_test(stat_test),
-        cmocka_unit_test(value_header_test),
+        cmocka_unit_test(value_header_test), cmocka_unit_test(meta_test),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
