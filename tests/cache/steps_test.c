@@ -29,7 +29,7 @@
 #define KEYS            150000u
 #define VALUE_BYTES_MAX 20000u
 #ifdef ZB_SLOW_CHECKS
-#define OPERATIONS 30000u
+#define OPERATIONS 200000u
 #else
 #define OPERATIONS 600000u
 #endif
