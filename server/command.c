@@ -193,29 +193,6 @@ static enum command_outcome execute_get(struct call *call)
 
 /* ---- set, add, replace, append, prepend, cas ---- */
 
-void call_count_store(const struct call *call, enum cache_mode mode, enum cache_status status)
-{
-    if (status == CACHE_TOO_LARGE) {
-        call_count(call, COUNTER_STORE_TOO_LARGE);
-        return;
-    }
-    if (status == CACHE_NO_MEMORY) {
-        call_count(call, COUNTER_STORE_NO_MEMORY);
-        return;
-    }
-    call_count(call, COUNTER_CMD_SET);
-    if (mode != CACHE_CAS && mode != CACHE_CAS_OR_STALE) {
-        return;
-    }
-    if (status == CACHE_OK) {
-        call_count(call, COUNTER_CAS_HITS);
-    } else if (status == CACHE_EXISTS) {
-        call_count(call, COUNTER_CAS_BADVAL);
-    } else if (status == CACHE_NOT_FOUND) {
-        call_count(call, COUNTER_CAS_MISSES);
-    }
-}
-
 const char *call_store_line(enum cache_status status)
 {
     switch (status) {

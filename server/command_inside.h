@@ -44,7 +44,30 @@ static inline void call_count(const struct call *call, enum counter counter)
 }
 
 /** call_count_store() - a store of that mode has come to that. */
-void call_count_store(const struct call *call, enum cache_mode mode, enum cache_status status);
+static inline void call_count_store(const struct call *call, enum cache_mode mode,
+                                    enum cache_status status)
+{
+    if (status == CACHE_TOO_LARGE) {
+        call_count(call, COUNTER_STORE_TOO_LARGE);
+        return;
+    }
+    if (status == CACHE_NO_MEMORY) {
+        call_count(call, COUNTER_STORE_NO_MEMORY);
+        return;
+    }
+    call_count(call, COUNTER_CMD_SET);
+    if (mode != CACHE_CAS && mode != CACHE_CAS_OR_STALE) {
+        return;
+    }
+    if (status == CACHE_OK) {
+        call_count(call, COUNTER_CAS_HITS);
+    } else if (status == CACHE_EXISTS) {
+        call_count(call, COUNTER_CAS_BADVAL);
+    } else if (status == CACHE_NOT_FOUND) {
+        call_count(call, COUNTER_CAS_MISSES);
+    }
+}
+
 /** call_answer() - a line, unless noreply; any has room, command_execute() has seen to it. */
 enum command_outcome call_answer(const struct call *call, const char *line);
 /** call_needs_room() - the reply must have @bytes of room, then the same again. */
