@@ -28,7 +28,7 @@
 #define MOVED_MEAN_MAX      7.0
 /* A few records are moved already while others are stored: their page had become sparse. */
 #define STORED_MORE_PCT_MAX 1u
-#define MOVED_MORE_PCT_MAX  15u
+#define MOVED_MORE_PCT_MAX  20u
 #define SHARES_FROM         1000u /* records: of pages, nearly all large, only some dozens count */
 
 struct bench {

@@ -234,7 +234,7 @@ static void maintain(struct rig *rig, struct work *most)
 
 static void change(struct rig *rig)
 {
-    switch (draw(rig, 40)) {
+    switch (draw(rig, 12)) {
     case 0:
         cache_flush_all(rig->cache, rig->now_s, rig->now_s);
         break;
@@ -296,7 +296,7 @@ static void test_steps(void **state)
             reclaim(rig, shard, &reclaims);
         else if (kind < 3980)
             expire(rig, shard, &expires);
-        else if (kind < 3998)
+        else if (kind < 3992)
             crawl(rig, shard, &crawls);
         else
             change(rig);
