@@ -198,7 +198,8 @@ static enum protocol_line read_cache_memlimit(const struct arguments *arguments,
     return PROTOCOL_LINE_REQUEST;
 }
 
-/* stats [<argument>...], shutdown [<mode>]; version and quit take and ignore any. */
+/* stats [<argument>...], shutdown [<mode>], watch [<kind>...]; version and quit take and ignore
+ * any. */
 static enum protocol_line read_argument(const struct arguments *arguments,
                                         struct protocol_parsed *parsed)
 {
@@ -241,6 +242,7 @@ static const struct command commands[] = {
     {WORD(QUIT, "quit", 'q', 'u', 'i', 't', 0, 0, 0, 0), SHAPE_REST, 0, 0, 0, read_argument},
     {WORD(SHUTDOWN, "shutdown", 's', 'h', 'u', 't', 'd', 'o', 'w', 'n'), SHAPE_REST, 0, 0, 0,
      read_argument},
+    {WORD(WATCH, "watch", 'w', 'a', 't', 'c', 'h', 0, 0, 0), SHAPE_REST, 0, 0, 0, read_argument},
     {WORD(FLUSH_ALL, "flush_all", 'f', 'l', 'u', 's', 'h', '_', 'a', 'l'), SHAPE_TOKENS, 1, 3, 1,
      read_flush_all},
     {WORD(VERBOSITY, "verbosity", 'v', 'e', 'r', 'b', 'o', 's', 'i', 't'), SHAPE_TOKENS, 2, ANY, 1,

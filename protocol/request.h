@@ -41,6 +41,7 @@ enum protocol_verb {
     PROTOCOL_QUIT,
     PROTOCOL_SHUTDOWN,
     PROTOCOL_CACHE_MEMLIMIT,
+    PROTOCOL_WATCH,
     PROTOCOL_CLASSIC_VERBS_COUNT,
     PROTOCOL_MG = PROTOCOL_CLASSIC_VERBS_COUNT,
     PROTOCOL_MS,
@@ -87,10 +88,12 @@ struct protocol_request {
                                     walk them with protocol_next_key() */
     struct protocol_slice value; /* storage: the data block without its \r\n; writable, and at least
                                     key.bytes writable bytes stand before it (the command line) */
-    struct protocol_slice argument; /* stats, shutdown: what follows the command word, blanks cut */
+    struct protocol_slice argument; /* stats, shutdown, watch: what follows the command word, blanks
+                                       cut */
     uint32_t flags;
     int64_t exptime;     /* as sent: seconds, unix time or negative; flush_all: the delay */
     uint64_t cas_unique; /* cas */
+    uint32_t kinds;      /* watch: what is to be watched, set by the server */
     uint64_t delta;      /* incr, decr; verbosity: the level; cache_memlimit: megabytes */
     /* Meta commands only, for others it is not set. With the flag b the key is base64 that decodes
      * to 1 byte at least. */

@@ -4,6 +4,7 @@
 #include "server/admin/config.h"
 #include "server/admin/log.h"
 #include "server/admin/stats.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 #include "server/command_inside.h"
@@ -110,8 +111,10 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
 {
     const uint32_t expiry_s =
         call->row->touches ? call_expiry(call->request->exptime, call->now_s) : 0;
+    struct command_look look;
     struct cache_item item;
 
+    call_look(call, key, &look);
     const enum cache_status status =
         cache_get(call->command->worker, key.data, key.bytes, call->row->touches ? &expiry_s : NULL,
                   call->now_s, place_value, place, &item);
@@ -120,6 +123,7 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     }
     if (status == CACHE_OK || status == CACHE_NOT_FOUND) {
         count_get(call, status == CACHE_OK);
+        command_tell_get(&look, status == CACHE_OK ? &item : NULL);
     }
     return status;
 }
@@ -214,30 +218,47 @@ const char *call_store_line(enum cache_status status)
     return "SERVER_ERROR out of memory storing object";
 }
 
-void call_remove_old(const struct call *call)
+/* The key of a store, wherever its line has it. */
+static struct protocol_slice store_key(const struct protocol_request *request,
+                                       uint8_t room[CACHE_KEY_BYTES_MAX])
 {
-    uint8_t room[CACHE_KEY_BYTES_MAX];
-    const enum protocol_verb verb = call->request->verb;
+    return request->verb == PROTOCOL_MS ? call_meta_key(request, room) : request->key;
+}
 
+void call_refuse_store(const struct call *call, enum cache_mode mode, enum cache_status status)
+{
+    const enum protocol_verb verb = call->request->verb;
+    uint8_t room[CACHE_KEY_BYTES_MAX];
+    const struct protocol_slice key = store_key(call->request, room);
+    const struct cache_store store = {
+        .entry = key.data,
+        .key_bytes = key.bytes,
+        .mode = mode,
+        .expiry_s = call_expiry(call->request->exptime, call->now_s),
+    };
+    struct command_look look;
+
+    call_look(call, key, &look);
     if (verb == PROTOCOL_SET || verb == PROTOCOL_MS) {
-        const struct protocol_slice key =
-            verb == PROTOCOL_MS ? call_meta_key(call->request, room) : call->request->key;
         const enum cache_status ignored =
             cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
         (void)ignored; /* there may have been none */
     }
+    call_count_store(call, mode, status);
+    command_tell_store(&look, &store, status);
 }
 
 static enum command_outcome execute_store(struct call *call)
 {
     const struct protocol_request *request = call->request;
     const struct protocol_slice key = request->key;
+    struct command_look look;
 
     if (request->too_large) {
-        call_remove_old(call);
-        call_count_store(call, call->row->mode, CACHE_TOO_LARGE);
+        call_refuse_store(call, call->row->mode, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
     }
+    call_look(call, key, &look);
     /* From here on the command line is gone: the key stands on it, right before the value. */
     uint8_t *const entry = request->value.data - key.bytes;
     memmove(entry, key.data, key.bytes);
@@ -252,6 +273,7 @@ static enum command_outcome execute_store(struct call *call)
     };
     const enum cache_status status = cache_store(call->command->worker, &store, call->now_s, NULL);
     call_count_store(call, call->row->mode, status);
+    command_tell_store(&look, &store, status);
     return call_answer(call, call_store_line(status));
 }
 
@@ -260,9 +282,12 @@ static enum command_outcome execute_store(struct call *call)
 static enum command_outcome execute_delete(struct call *call)
 {
     const struct protocol_slice key = call->request->key;
+    struct command_look look;
+
+    call_look(call, key, &look);
     const enum cache_status status =
         cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
-
+    command_tell_delete(&look, "delete", status);
     call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
     return call_answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
 }
@@ -271,6 +296,10 @@ static enum command_outcome execute_touch(struct call *call)
 {
     const struct protocol_slice key = call->request->key;
     const uint32_t expiry_s = call_expiry(call->request->exptime, call->now_s);
+    struct command_look look;
+
+    call_look(call, key, &look);
+    command_tell_get(&look, NULL);
     const enum cache_status status =
         cache_touch(call->command->worker, key.data, key.bytes, expiry_s, call->now_s);
 
@@ -287,6 +316,10 @@ static enum command_outcome execute_arith(struct call *call)
     const struct protocol_request *request = call->request;
     const struct cache_arith arith = {.increment = call->row->increments, .delta = request->delta};
     struct cache_number number;
+    struct command_look look;
+
+    call_look(call, request->key, &look);
+    command_tell_get(&look, NULL);
     const enum cache_status status = cache_arith(call->command->worker, request->key.data,
                                                  request->key.bytes, &arith, call->now_s, &number);
 
@@ -383,6 +416,21 @@ static enum command_outcome execute_memlimit(struct call *call)
         return call_answer(call, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
     }
     return call_answer(call, "OK");
+}
+
+/* Watching is done by whoever has the connection. */
+static enum command_outcome execute_watch(struct call *call)
+{
+    struct protocol_request *request = call->request;
+
+    if (!call->command->shared.config->watch_enabled) {
+        return call_answer(call, "CLIENT_ERROR watch commands not allowed");
+    }
+    if (call->reply->used > 0) {
+        return call_answer(call, "ERROR cannot pipeline other commands before watch");
+    }
+    request->kinds = watch_kinds(request->argument.data, request->argument.bytes);
+    return request->kinds != 0 ? COMMAND_WATCH : call_answer(call, "ERROR");
 }
 
 /* ---- stats ---- */
@@ -537,6 +585,7 @@ static const struct row rows[PROTOCOL_VERBS_COUNT] = {
     [PROTOCOL_QUIT] = ADMIN(execute_quit),
     [PROTOCOL_SHUTDOWN] = ADMIN(execute_shutdown),
     [PROTOCOL_CACHE_MEMLIMIT] = ADMIN(execute_memlimit),
+    [PROTOCOL_WATCH] = ADMIN(execute_watch),
     [PROTOCOL_MG] = {.execute = execute_mg, .refused = GET_REFUSED},
     [PROTOCOL_MS] = {.execute = execute_ms, .refused = STORE_REFUSED},
     [PROTOCOL_MD] = {.execute = execute_md, .refused = READ_REFUSED},
@@ -580,8 +629,7 @@ void command_refuse(struct command *command, struct protocol_request *request,
     };
     assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
     if (call.row->execute == execute_store || call.row->execute == execute_ms) {
-        call_remove_old(&call);
-        call_count(&call, COUNTER_STORE_NO_MEMORY);
+        call_refuse_store(&call, call.row->mode, CACHE_NO_MEMORY);
     }
     const enum command_outcome done = call_answer(&call, call.row->refused);
     (void)done;
@@ -598,12 +646,18 @@ struct command *command_new(const struct command_shared *shared, struct counters
         .shared = *shared,
         .worker = cache_worker_new(shared->cache),
         .counters = counters,
+        .writer = watch_join(shared->watch),
     };
     if (command->worker == NULL) {
         free(command);
         return NULL;
     }
     return command;
+}
+
+struct watch_writer *command_writer(const struct command *command)
+{
+    return command->writer;
 }
 
 void command_free(struct command *command)

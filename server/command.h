@@ -42,6 +42,8 @@ struct config;
 struct counters;
 struct log;
 struct stats;
+struct watch;
+struct watch_writer;
 
 /* What all threads' commands share; borrowed for as long as one of them lives. */
 struct command_shared {
@@ -50,6 +52,7 @@ struct command_shared {
     struct stats *stats;
     struct budget *budget;
     struct log *log;
+    struct watch *watch;
 };
 
 enum command_outcome {
@@ -59,11 +62,15 @@ enum command_outcome {
     COMMAND_CLOSE, /* write what is in the reply, then close the connection */
     COMMAND_SHUTDOWN,
     COMMAND_SHUTDOWN_GRACEFUL,
+    COMMAND_WATCH, /* nothing is answered yet: let the connection watch request->kinds */
 };
 
 /** command_new() - NULL where there is no memory. @counters are the thread's own. */
 struct command *command_new(const struct command_shared *shared, struct counters *counters);
 void command_free(struct command *command);
+
+/** command_writer() - the thread's end of what watchers are told. */
+struct watch_writer *command_writer(const struct command *command);
 
 /**
  * command_execute() - carry out one request.

@@ -8,12 +8,14 @@
 
 #include "server/cache/cache.h"
 #include "server/command.h"
+#include "server/command_watch.h"
 #include "server/counters.h"
 
 struct command {
     struct command_shared shared;
     struct cache_worker *worker;
     struct counters *counters;
+    struct watch_writer *writer;
 };
 
 /* One call of command_execute(). */
@@ -68,6 +70,15 @@ static inline void call_count_store(const struct call *call, enum cache_mode mod
     }
 }
 
+/** call_look() - before the cache is asked: what watchers will be told of the key. */
+static inline void call_look(const struct call *call, struct protocol_slice key,
+                             struct command_look *look)
+{
+    const struct command *command = call->command;
+
+    command_look(command->writer, command->worker, key.data, key.bytes, call->now_s, look);
+}
+
 /** call_answer() - a line, unless noreply; any has room, command_execute() has seen to it. */
 enum command_outcome call_answer(const struct call *call, const char *line);
 /** call_needs_room() - the reply must have @bytes of room, then the same again. */
@@ -81,9 +92,11 @@ uint32_t call_expiry(int64_t exptime, uint32_t now_s);
 /** call_store_line() - what a store that failed is answered. */
 const char *call_store_line(enum cache_status status);
 
-/** call_remove_old() - a set, or an ms of any mode, that could not be carried out must not leave a
- * value that the client takes for replaced. */
-void call_remove_old(const struct call *call);
+/**
+ * call_refuse_store() - a store whose value was not taken: counted, told, and where it is a set, or
+ * an ms of any mode, the old value removed, as the client takes it for replaced.
+ */
+void call_refuse_store(const struct call *call, enum cache_mode mode, enum cache_status status);
 
 /** call_meta_key() - the key of a meta command, decoded to @room where it is base64. */
 struct protocol_slice call_meta_key(const struct protocol_request *request,

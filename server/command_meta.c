@@ -279,8 +279,10 @@ enum command_outcome execute_mg(struct call *call)
     uint8_t room[CACHE_KEY_BYTES_MAX];
     const struct protocol_slice key = call_meta_key(call->request, room);
     const struct cache_look look = look_of(call);
+    struct command_look before;
 
     get.call = call;
+    call_look(call, key, &before);
     const enum cache_status status = cache_look(call->command->worker, key.data, key.bytes, &look,
                                                 call->now_s, place_value, &get, &get.view);
     if (status == CACHE_NO_ROOM) {
@@ -290,6 +292,7 @@ enum command_outcome execute_mg(struct call *call)
         return call_answer(call, call->row->refused);
     }
     count_look(call, status == CACHE_OK);
+    command_tell_get(&before, NULL);
     if (status == CACHE_OK) {
         return answer_view(&get);
     }
@@ -400,8 +403,7 @@ enum command_outcome execute_ms(struct call *call)
     uint8_t key[CACHE_KEY_BYTES_MAX], opaque[PROTOCOL_OPAQUE_BYTES_MAX];
 
     if (request->too_large) {
-        call_remove_old(call);
-        call_count_store(call, CACHE_SET, CACHE_TOO_LARGE);
+        call_refuse_store(call, CACHE_SET, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
     }
     if (has(call, 'k')) {
@@ -412,9 +414,14 @@ enum command_outcome execute_ms(struct call *call)
     echo.opaque.data = opaque;
     const struct cache_store store = store_of(call);
     struct cache_stored stored = {.cas = 0};
+    struct command_look look;
+
+    command_look(call->command->writer, call->command->worker, store.entry, store.key_bytes,
+                 call->now_s, &look);
     const enum cache_status status =
         cache_store(call->command->worker, &store, call->now_s, &stored);
     call_count_store(call, store.mode, status);
+    command_tell_store(&look, &store, status);
     if (store_code(status) == NULL) {
         const enum cache_status ignored =
             cache_delete(call->command->worker, store.entry, store.key_bytes, call->now_s);
@@ -444,9 +451,16 @@ enum command_outcome execute_md(struct call *call)
         .cas_given = has(call, 'E'),
         .cas_new = request->meta.cas_new,
     };
+    struct command_look look;
+
+    call_look(call, key, &look);
     const enum cache_status status =
         cache_change(call->command->worker, key.data, key.bytes, &change, call->now_s);
-
+    if (change.empty || change.invalidate) { /* something stays */
+        command_tell_get(&look, NULL);
+    } else {
+        command_tell_delete(&look, "md", status);
+    }
     if (status == CACHE_NO_MEMORY) {
         return call_answer(call, "SERVER_ERROR out of memory");
     }
@@ -540,6 +554,10 @@ enum command_outcome execute_ma(struct call *call)
         .cas_new = meta->cas_new,
     };
     struct cache_number number;
+    struct command_look look;
+
+    call_look(call, key, &look);
+    command_tell_get(&look, NULL);
     const enum cache_status status =
         cache_arith(call->command->worker, key.data, key.bytes, &arith, call->now_s, &number);
 
@@ -561,10 +579,13 @@ enum command_outcome execute_me(struct call *call)
     uint8_t room[CACHE_KEY_BYTES_MAX];
     const struct protocol_slice key = call_meta_key(call->request, room);
     struct protocol_meta_reply line;
+    struct command_look before;
     struct cache_view view;
+
+    call_look(call, key, &before);
+    command_tell_get(&before, NULL);
     const enum cache_status status = cache_look(call->command->worker, key.data, key.bytes, &look,
                                                 call->now_s, NULL, NULL, &view);
-
     call_count(call, COUNTER_CMD_META);
     if (status != CACHE_OK) {
         return call_answer(call, "EN");

@@ -82,6 +82,13 @@
  * evict, 20 s for 750 MiB of them. */
 #define LIMITS_MAINTAIN_OVER_PAUSE_US  250u
 
+/* The thread that makes lines for watchers looks for events so often while there are some, and more
+ * and more seldom while there are none. A writer's ring of 64 KiB holds some 600: more than that in
+ * a pause are dropped. */
+#define LIMITS_WATCH_PAUSE_US          1000u
+#define LIMITS_WATCH_PAUSE_US_MAX      50000u
+#define LIMITS_WATCH_NICE              10
+
 /* What a lowered limit must leave to items: below that the new limit is refused. */
 #define LIMITS_CACHE_BYTES_MIN         ((size_t)512 << 10)
 #define LIMITS_CACHE_DIVISOR_MIN       16u

@@ -3,6 +3,7 @@
 #include "server/admin/config.h"
 #include "server/admin/log.h"
 #include "server/admin/stats.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 #include "server/clock.h"
@@ -40,6 +41,7 @@ struct server {
     struct counters_all *counters;
     struct budget *budget;
     struct stats *stats;
+    struct watch *watch;
     struct command_shared command;
     struct net *net;
     struct footprint *footprint;
@@ -135,6 +137,32 @@ static size_t choose_reserve(const struct config *config)
     return bytes < CACHE_MEMORY_BYTES_MAX ? bytes : CACHE_MEMORY_BYTES_MAX;
 }
 
+/* ---- evictions, for those who watch ---- */
+
+static bool wants_evicted(void *context)
+{
+    const struct server *server = context;
+
+    return server->watch != NULL && watch_wants_evictions(server->watch);
+}
+
+static void tell_evicted(void *context, const struct cache_evicted *item, uint32_t now_s)
+{
+    const struct server *server = context;
+    const bool expires = item->expiry_s != CACHE_NEVER;
+    struct watch_event event = {
+        .type = WATCH_EVICTION,
+        .fetched = item->fetched,
+        .ttl_s = expires ? (int64_t)item->expiry_s - (int64_t)now_s : WATCH_TTL_NONE,
+        .class_id = 1,
+        .value_bytes = item->value_bytes,
+    };
+
+    watch_say_eviction(server->watch, &event, item->key, item->key_bytes);
+}
+
+/* ---- setting up, the parts ---- */
+
 static bool make_cache(struct server *server)
 {
     const struct config *config = server->config;
@@ -144,6 +172,7 @@ static bool make_cache(struct server *server)
         .item_bytes_max = config->item_bytes_max,
         .shards = choose_shards(config),
         .evict = config->evict,
+        .observer = {wants_evicted, tell_evicted, server},
         .compress = config->compress,
         .defer = config->settle_pct > 0,
         .settle = config->settle_pct > 0,
@@ -178,6 +207,14 @@ static bool make_shared(struct server *server)
         log_say(server->log, LOG_ALWAYS, "-m is too small");
         return false;
     }
+    const struct watch_setup watch = {
+        .clock = server->clock,
+        .budget = server->budget,
+        .writers_count = config->threads,
+        .writer_bytes = config->worker_logbuf_bytes,
+        .watcher_bytes = config->watcher_logbuf_bytes,
+    };
+    server->watch = watch_new(&watch);
     const struct stats_setup stats = {
         .config = config,
         .clock = server->clock,
@@ -185,6 +222,7 @@ static bool make_shared(struct server *server)
         .event_version = event_get_version(),
         .cache = server->cache,
         .budget = server->budget,
+        .watch = server->watch,
     };
     server->stats = stats_new(&stats);
     server->command = (struct command_shared){
@@ -193,8 +231,9 @@ static bool make_shared(struct server *server)
         .stats = server->stats,
         .budget = server->budget,
         .log = server->log,
+        .watch = server->watch,
     };
-    return server->stats != NULL;
+    return server->watch != NULL && server->stats != NULL;
 }
 
 static bool make_net(struct server *server)
@@ -302,6 +341,7 @@ void server_free(struct server *server)
     }
     maintenance_free(server->maintenance);
     net_free(server->net);
+    watch_free(server->watch);
     footprint_free(server->footprint);
     stats_free(server->stats);
     budget_free(server->budget);

@@ -57,7 +57,7 @@ struct config_inert {
     uint64_t growth_factor;
     uint64_t slab_automove_ratio, slab_automove_freeratio;
     uint64_t hot_max_factor, warm_max_factor, ext_max_frag;
-    uint64_t watcher_logbuf_bytes, worker_logbuf_bytes, read_buf_mem_bytes;
+    uint64_t read_buf_mem_bytes;
     uint64_t slab_chunk_bytes_max, ext_wbuf_bytes;
     uint32_t chunk_bytes, hashpower, napi_ids;
     uint32_t slab_automove, slab_automove_window_s, tail_repair_time_s;
@@ -110,8 +110,9 @@ struct config {
     bool flush_enabled;    /* false: -F */
     bool dump_enabled;     /* false: -X */
     bool watch_enabled;    /* false: -W */
-    bool shutdown_enabled; /* -A */
-    bool track_sizes;      /* -o track_sizes */
+    uint64_t watcher_logbuf_bytes, worker_logbuf_bytes; /* of the command "watch" */
+    bool shutdown_enabled;                              /* -A */
+    bool track_sizes;                                   /* -o track_sizes */
 
     struct config_inert inert;
 };

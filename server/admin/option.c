@@ -42,7 +42,6 @@ _Static_assert(CONFIG_ITEM_BYTES_MAX <= CONFIG_MEMORY_BYTES_MAX / 2, "-I can be 
 #define NO_LRUS                "zbud pages stand in one LRU order, without segments"
 #define NO_CRAWLER             "expired items are collected in the background, always"
 #define NO_FLASH               "there is no storage on flash"
-#define NO_WATCH               "there are no log watchers"
 #define NO_TLS                 "TLS is not supported yet"
 #define NO_PROXY               "there is no proxy"
 
@@ -152,10 +151,13 @@ const struct option_row OPTION_ROWS[] = {
     {TAKEN(NETWORK), SUB("idle_timeout"), NUMBER(0, INT32_MAX), INTO(idle_timeout_s),
      .initial = "0", SHOWN(NUMBER, "idle_timeout"),
      .help = "seconds without a command after which a connection is closed; 0: never"},
-    {INERT(NO_WATCH), SUB("watcher_logbuf_size"), NUMBER(1, U32_MAX / KIB), .scale = KIB,
-     INTO(inert.watcher_logbuf_bytes), .initial = "256", SHOWN(NUMBER, "watcher_logbuf_size")},
-    {INERT(NO_WATCH), SUB("worker_logbuf_size"), NUMBER(1, U32_MAX / KIB), .scale = KIB,
-     INTO(inert.worker_logbuf_bytes), .initial = "64", SHOWN(NUMBER, "worker_logbuf_size")},
+    {TAKEN(PROTOCOL), SUB("watcher_logbuf_size"), NUMBER(1, U32_MAX / KIB), .scale = KIB,
+     INTO(watcher_logbuf_bytes), .initial = "256", .unit = "KB",
+     SHOWN(NUMBER, "watcher_logbuf_size"),
+     .help = "lines that may wait for one who watches; beyond that some are skipped"},
+    {TAKEN(PROTOCOL), SUB("worker_logbuf_size"), NUMBER(1, U32_MAX / KIB), .scale = KIB,
+     INTO(worker_logbuf_bytes), .initial = "64", .unit = "KB", SHOWN(NUMBER, "worker_logbuf_size"),
+     .help = "events that may wait in each thread while somebody watches"},
     {INERT("buffers count against -m"), SUB("read_buf_mem_limit"), NUMBER(0, MEMORY_MB_MAX),
      .scale = MIB, INTO(inert.read_buf_mem_bytes), SHOWN(NUMBER, "read_buf_mem_limit")},
     {TAKEN(PROTOCOL), SUB("track_sizes"), FLAG(1), INTO(track_sizes), SHOWN(YES_NO, "track_sizes"),

@@ -1,6 +1,7 @@
 #include "server/admin/stats.h"
 
 #include "server/admin/config.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 #include "server/clock.h"
@@ -28,8 +29,9 @@ struct stats {
     struct stats_setup setup;
     stats_conns_fn *conns;
     void *conns_context;
-    pthread_mutex_t lock;              /* guards baseline */
-    uint64_t baseline[COUNTERS_COUNT]; /* where the counters stood at the last reset */
+    pthread_mutex_t lock;                /* guards the baselines */
+    uint64_t baseline[COUNTERS_COUNT];   /* where the counters stood at the last reset */
+    struct watch_figures watch_baseline; /* the same of what watchers were told */
 };
 
 /* Everything a section's rows are made from, taken at once. */
@@ -37,6 +39,7 @@ struct snapshot {
     const struct stats_setup *setup;
     struct cache_figures cache;
     struct budget_figures budget;
+    struct watch_figures watch; /* since the last reset */
     struct rusage usage;
     uint64_t ever[COUNTERS_COUNT];
     uint64_t counted[COUNTERS_COUNT]; /* since the last reset */
@@ -122,6 +125,31 @@ static uint64_t get_conns_now(const struct snapshot *snapshot)
     const uint64_t opened = snapshot->ever[COUNTER_CONNS_OPENED];
     const uint64_t closed = snapshot->ever[COUNTER_CONNS_CLOSED];
     return opened > closed ? opened - closed : 0;
+}
+
+static uint64_t get_log_dropped(const struct snapshot *snapshot)
+{
+    return snapshot->watch.worker_dropped;
+}
+
+static uint64_t get_log_written(const struct snapshot *snapshot)
+{
+    return snapshot->watch.worker_written;
+}
+
+static uint64_t get_log_skipped(const struct snapshot *snapshot)
+{
+    return snapshot->watch.watcher_skipped;
+}
+
+static uint64_t get_log_sent(const struct snapshot *snapshot)
+{
+    return snapshot->watch.watcher_sent;
+}
+
+static uint64_t get_log_watchers(const struct snapshot *snapshot)
+{
+    return snapshot->watch.watchers;
 }
 
 static uint64_t get_threads(const struct snapshot *snapshot)
@@ -418,11 +446,11 @@ static const struct row general_rows[] = {
     ZERO_IF("lru_crawler_starts", if_crawler),
     ZERO_IF("lru_maintainer_juggles", if_maintainer),
     NUMBER("malloc_fails", get_malloc_fails),
-    ZERO("log_worker_dropped"),
-    ZERO("log_worker_written"),
-    ZERO("log_watcher_skipped"),
-    ZERO("log_watcher_sent"),
-    ZERO("log_watchers"),
+    NUMBER("log_worker_dropped", get_log_dropped),
+    NUMBER("log_worker_written", get_log_written),
+    NUMBER("log_watcher_skipped", get_log_skipped),
+    NUMBER("log_watcher_sent", get_log_sent),
+    NUMBER("log_watchers", get_log_watchers),
     ZERO("unexpected_napi_ids"),
     ZERO("round_robin_fallback"),
     FIGURE("bytes", stored_bytes),
@@ -566,6 +594,11 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
         snapshot->ever[i] = counters_sum(stats->setup.counters, (enum counter)i);
         snapshot->counted[i] = snapshot->ever[i] - stats->baseline[i];
     }
+    watch_figures(stats->setup.watch, &snapshot->watch);
+    snapshot->watch.worker_dropped -= stats->watch_baseline.worker_dropped;
+    snapshot->watch.worker_written -= stats->watch_baseline.worker_written;
+    snapshot->watch.watcher_skipped -= stats->watch_baseline.watcher_skipped;
+    snapshot->watch.watcher_sent -= stats->watch_baseline.watcher_sent;
     pthread_mutex_unlock(&stats->lock);
 }
 
@@ -748,6 +781,7 @@ void stats_reset(struct stats *stats)
     for (unsigned i = 0; i < COUNTERS_COUNT; i++) {
         stats->baseline[i] = counters_sum(stats->setup.counters, (enum counter)i);
     }
+    watch_figures(stats->setup.watch, &stats->watch_baseline);
     pthread_mutex_unlock(&stats->lock);
     cache_figures_reset(stats->setup.cache);
 }

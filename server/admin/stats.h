@@ -32,6 +32,7 @@ struct clock;
 struct config;
 struct counters_all;
 struct stats;
+struct watch;
 
 #define STATS_VALUE_BYTES_MAX 4096u /* of any value, its NUL included */
 
@@ -55,6 +56,7 @@ struct stats_setup {
     const char *event_version; /* of the event library */
     struct cache *cache;
     struct budget *budget;
+    struct watch *watch;
 };
 
 /** stats_emit_fn - takes a line; both strings are borrowed. False: no room, stop. */

@@ -204,6 +204,13 @@ void cache_uncharge(struct cache *cache, size_t bytes)
     zbud_arena_uncharge(cache->arena, bytes);
 }
 
+enum cache_standing cache_inspect(struct cache_worker *worker, const void *key, size_t key_bytes,
+                                  uint32_t now_s, struct cache_item *item)
+{
+    uint64_t hash = hash_key(key, key_bytes, worker->cache->config.seed);
+    return shard_inspect(shard_of(worker->cache, hash), hash, key, key_bytes, now_s, item);
+}
+
 static bool was_expected(struct cache_worker *worker)
 {
     bool expected = worker->expected > 0;

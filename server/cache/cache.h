@@ -42,6 +42,24 @@ enum cache_status {
     CACHE_NO_ROOM,    /* get: the place function returned NULL */
 };
 
+/* An item that was evicted. */
+struct cache_evicted {
+    const uint8_t *key;
+    size_t key_bytes;
+    size_t value_bytes;
+    uint32_t expiry_s;
+    bool fetched; /* since it was written or last rescued */
+};
+
+/* Who is told of evictions. Called under a shard's lock, by whatever thread makes room: it may look
+ * and copy, no more. evicted is called only where wants_evicted says so, as a key may have to be
+ * decompressed for it. */
+struct cache_observer {
+    bool (*wants_evicted)(void *context);
+    void (*evicted)(void *context, const struct cache_evicted *item, uint32_t now_s);
+    void *context;
+};
+
 struct cache_config {
     /* -m: everything the process holds; the caller charges what is not the cache's. */
     size_t memory_bytes;
@@ -52,9 +70,10 @@ struct cache_config {
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
     bool compress;
-    bool defer;    /* leave the first compression of small items to cache_compress() */
-    bool settle;   /* compress again in the background what is some seconds old */
-    uint64_t seed; /* of the hash; from the system's randomness */
+    bool defer;  /* leave the first compression of small items to cache_compress() */
+    bool settle; /* compress again in the background what is some seconds old */
+    struct cache_observer observer; /* zeroed: nobody */
+    uint64_t seed;                  /* of the hash; from the system's randomness */
     uint32_t now_s;
 };
 
@@ -142,6 +161,20 @@ enum cache_status cache_look(struct cache_worker *worker, const void *key, size_
                              const struct cache_look *look, uint32_t now_s, cache_place_fn *place,
                              void *context, struct cache_view *view)
     __attribute__((warn_unused_result));
+
+/* What stands for a key, alive or not. */
+enum cache_standing {
+    CACHE_ABSENT,
+    CACHE_ALIVE,
+    CACHE_FLUSHED,
+    CACHE_EXPIRED
+};
+/**
+ * cache_inspect() - what a request for the key would meet; leaves no trace.
+ * @item: set unless CACHE_ABSENT is returned.
+ */
+enum cache_standing cache_inspect(struct cache_worker *worker, const void *key, size_t key_bytes,
+                                  uint32_t now_s, struct cache_item *item);
 
 /* A key among those of a batch. */
 struct cache_key {

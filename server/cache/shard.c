@@ -26,6 +26,7 @@ struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionar
     while (1u << shard->shard_bits < config->shards)
         shard->shard_bits++;
     shard->seed = config->seed;
+    shard->observer = config->observer;
     shard->pool = zbud_pool_create(arena);
     shard->index = index_new(arena, config->memory_bytes / config->shards);
     shard->wheel = expiry_wheel_new(expiry_table, config->now_s);
@@ -439,6 +440,23 @@ enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key,
         get_locked(shard, hash, key, key_bytes, touch_expiry_s, now_s, codec, place, context, item);
     lock_give(&shard->lock);
     return status;
+}
+
+enum cache_standing shard_inspect(struct shard *shard, uint64_t hash, const void *key,
+                                  size_t key_bytes, uint32_t now_s, struct cache_item *item)
+{
+    struct shard_found found;
+    enum cache_standing standing = CACHE_ABSENT;
+    lock_take(&shard->lock);
+    shard_catch_up(shard, now_s);
+    if (find_any(shard, hash, key, key_bytes, &found)) {
+        shard_item(shard, &found.record, item);
+        standing = CACHE_ALIVE;
+        if (!shard_alive(shard, &found.record, now_s))
+            standing = found.record.expiry_s <= now_s ? CACHE_EXPIRED : CACHE_FLUSHED;
+    }
+    lock_give(&shard->lock);
+    return standing;
 }
 
 /* A record that a look-up will come to. */

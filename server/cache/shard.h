@@ -129,6 +129,8 @@ enum cache_status shard_delete(struct shard *shard, uint64_t hash, const void *k
 enum cache_status shard_touch(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
                               uint32_t expiry_s, uint32_t now_s)
     __attribute__((warn_unused_result));
+enum cache_standing shard_inspect(struct shard *shard, uint64_t hash, const void *key,
+                                  size_t key_bytes, uint32_t now_s, struct cache_item *item);
 /** shard_expect() - ask for the memory that look-ups of these keys will read; at most
  * CACHE_EXPECT_MAX. */
 void shard_expect(struct shard *shard, const uint64_t *hashes, unsigned count);

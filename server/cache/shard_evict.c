@@ -56,6 +56,24 @@ static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_
     return true;
 }
 
+static void tell_evicted(const struct eviction *eviction, const struct shard_found *found,
+                         bool fetched)
+{
+    const struct cache_observer *observer = &eviction->shard->observer;
+    uint8_t scratch[CACHE_KEY_BYTES_MAX];
+    if (observer->evicted == NULL || !observer->wants_evicted(observer->context))
+        return;
+    struct cache_evicted item = {
+        .key = record_key(&found->record, found->dictionary, scratch),
+        .key_bytes = found->record.key_bytes,
+        .value_bytes = found->record.value_bytes,
+        .expiry_s = found->record.expiry_s,
+        .fetched = fetched,
+    };
+    assert(item.key != NULL);
+    observer->evicted(observer->context, &item, eviction->now_s);
+}
+
 static void evict_record(struct eviction *eviction, struct shard *shard, struct shard_found *found)
     ZB_REQUIRES(shard->lock)
 {
@@ -70,9 +88,10 @@ static void evict_record(struct eviction *eviction, struct shard *shard, struct 
     } else if (rescue(eviction, shard, found)) {
         return;
     } else {
+        bool fetched = index_slot_frequency(found->slot) > 0;
         shard->counters.evicted++;
-        if (index_slot_frequency(found->slot) == 0)
-            shard->counters.evicted_unfetched++;
+        shard->counters.evicted_unfetched += !fetched;
+        tell_evicted(eviction, found, fetched);
     }
     shard_remove(shard, hash, found);
 }

@@ -48,6 +48,7 @@ struct shard {
     struct zbud_pool *pool;
     struct index *index;
     struct expiry_wheel *wheel;
+    struct cache_observer observer;
     unsigned id;
     unsigned shard_bits;
     uint64_t seed;

@@ -39,3 +39,11 @@ void address_text(const struct address *address, const char *path,
         (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "tcp:%s:%u", ip, address->port);
     }
 }
+
+void address_host(const struct address *address, char text[ADDRESS_TEXT_BYTES_MAX])
+{
+    if (address->family == AF_UNIX ||
+        inet_ntop(address->family, address->ip, text, ADDRESS_TEXT_BYTES_MAX) == NULL) {
+        (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "unix");
+    }
+}

@@ -25,5 +25,7 @@ struct address address_from(const struct sockaddr_storage *storage);
 /** address_text() - @path: what is shown for AF_UNIX. */
 void address_text(const struct address *address, const char *path,
                   char text[ADDRESS_TEXT_BYTES_MAX]);
+/** address_host() - the same without family and port; "unix" for AF_UNIX. */
+void address_host(const struct address *address, char text[ADDRESS_TEXT_BYTES_MAX]);
 
 #endif

@@ -1,6 +1,7 @@
 #include "server/net/conn.h"
 
 #include "server/admin/log.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/clock.h"
 #include "server/counters.h"
@@ -10,6 +11,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* With what the event library and malloc hold for each descriptor. */
@@ -27,6 +29,7 @@ struct conn *conn_new(struct budget *budget, int fd, const struct address *peer,
         return NULL;
     }
     conn->fd = fd;
+    conn->reason = WATCH_NORMAL;
     conn->peer = *peer;
     conn->local = *local;
     return conn;
@@ -70,6 +73,26 @@ bool conn_watch(struct conn *conn, short what)
     return true;
 }
 
+/* For those who watch. */
+static void tell(const struct conn *conn, enum watch_type type)
+{
+    const struct conn_host *host = conn->host;
+    const bool local = conn->peer.family == AF_UNIX;
+    char text[ADDRESS_TEXT_BYTES_MAX];
+    struct watch_event event = {
+        .type = (uint8_t)type,
+        .outcome = conn->reason,
+        .transport = local ? WATCH_LOCAL : WATCH_TCP,
+        .port = local ? 0 : conn->peer.port,
+    };
+
+    if (watch_wants(host->writer, WATCH_CONNEVENTS)) {
+        host->writer->fd = conn->fd;
+        address_host(&conn->peer, text);
+        watch_say(host->writer, &event, text, strlen(text));
+    }
+}
+
 void conn_open(struct conn *conn, struct conn_host *host)
 {
     conn->host = host;
@@ -79,6 +102,7 @@ void conn_open(struct conn *conn, struct conn_host *host)
     pthread_mutex_unlock(&host->roster_lock);
 
     log_say(host->log, LOG_COMMANDS, "<%d new client connection", conn->fd);
+    tell(conn, WATCH_CONN_NEW);
     if (!conn_watch(conn, EV_READ)) {
         log_say(host->log, LOG_ALWAYS, "cannot watch a new connection: closed");
         conn_close(conn);
@@ -90,6 +114,11 @@ void conn_close(struct conn *conn)
     struct conn_host *host = conn->host;
 
     log_say(host->log, LOG_COMMANDS, "<%d connection closed", conn->fd);
+    if (conn->watcher != NULL) {
+        watch_close(conn->watcher);
+        LIST_REMOVE(conn, watching);
+    }
+    tell(conn, WATCH_CONN_CLOSE);
     if (conn->watched != 0) {
         (void)event_del(&conn->event);
     }
@@ -111,6 +140,37 @@ void conn_go_on(struct conn *conn)
     turn_take(conn, false);
 }
 
+const char *conn_watch_start(struct conn *conn, uint32_t kinds)
+{
+    struct conn_host *host = conn->host;
+
+    switch (watch_open(host->watch, kinds, host->wake, host->wake_context, &conn->watcher)) {
+    case WATCH_OPENED:
+        break;
+    case WATCH_TOO_MANY:
+        return "WATCHER_TOO_MANY log watcher limit reached";
+    case WATCH_FAILED:
+        return "WATCHER_FAILED failed to add log watcher";
+    }
+    LIST_INSERT_HEAD(&host->watching, conn, watching);
+    return "OK";
+}
+
+void conn_send_watched(struct conn_host *host)
+{
+    struct conn *next;
+
+    if (!LIST_EMPTY(&host->watching)) {
+        gather_serve(host); /* the output is needed */
+    }
+    for (struct conn *conn = LIST_FIRST(&host->watching); conn != NULL; conn = next) {
+        next = LIST_NEXT(conn, watching); /* this one may be gone afterwards */
+        if (conn->watched == EV_READ && !conn->queued && watcher_waiting(conn->watcher)) {
+            turn_take(conn, false);
+        }
+    }
+}
+
 void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
 {
     struct conn *next;
@@ -118,8 +178,9 @@ void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
     for (struct conn *conn = LIST_FIRST(&host->roster); conn != NULL; conn = next) {
         next = LIST_NEXT(conn, roster);
         const uint32_t active_s = atomic_load_explicit(&conn->active_s, memory_order_relaxed);
-        if (now_s > active_s && now_s - active_s > timeout_s) {
+        if (conn->watcher == NULL && now_s > active_s && now_s - active_s > timeout_s) {
             counters_add(host->counters, COUNTER_IDLE_KICKS, 1);
+            conn->reason = WATCH_IDLE_TIMEOUT;
             conn_close(conn);
         }
     }
@@ -128,6 +189,7 @@ void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
 void conn_close_all(struct conn_host *host)
 {
     while (!LIST_EMPTY(&host->roster)) {
+        LIST_FIRST(&host->roster)->reason = WATCH_SHUTDOWN;
         conn_close(LIST_FIRST(&host->roster));
     }
 }
@@ -154,6 +216,8 @@ static const char *doing_name(enum conn_doing doing)
         return "conn_parse_cmd";
     case CONN_IS_SWALLOWING:
         return "conn_swallow";
+    case CONN_IS_WATCHING:
+        return "conn_watch";
     case CONN_IS_WRITING:
         break;
     }

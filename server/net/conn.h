@@ -49,6 +49,8 @@ struct event_base;
 struct gather;
 struct log;
 struct protocol_parsed;
+struct watch;
+struct watch_writer;
 
 /* A first-in first-out queue; a connection is in one at most. */
 TAILQ_HEAD(conn_queue, conn);
@@ -65,6 +67,10 @@ struct conn_host {
     size_t value_bytes_max; /* larger ones are refused while they are read */
     unsigned requests_max;  /* -R */
     void (*on_shutdown)(bool graceful);
+    struct watch *watch;
+    struct watch_writer *writer; /* the thread's end */
+    void (*wake)(void *context); /* end this thread's wait; from any thread */
+    void *wake_context;
 
     uint8_t *input;                /* LIMITS_INPUT_BYTES */
     uint8_t *output;               /* LIMITS_OUTPUT_BYTES */
@@ -77,7 +83,8 @@ struct conn_host {
 
     struct conn_queue ready; /* yielded, to go on soon */
     pthread_mutex_t roster_lock;
-    struct conn_roster roster; /* every open connection; written by this thread under the lock */
+    struct conn_roster roster;   /* every open connection; written by this thread under the lock */
+    struct conn_roster watching; /* those of them that are watchers */
 };
 
 /**
@@ -97,7 +104,10 @@ void conn_open(struct conn *conn, struct conn_host *host);
 /** conn_go_on() - another turn of a connection taken from host->ready. */
 void conn_go_on(struct conn *conn);
 
-/** conn_close_idle() - close those that moved no byte for more than @timeout_s. */
+/** conn_send_watched() - watchers that wait for nothing but lines send those that have come. */
+void conn_send_watched(struct conn_host *host);
+
+/** conn_close_idle() - close those that moved no byte for more than @timeout_s, but watchers. */
 void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s);
 void conn_close_all(struct conn_host *host);
 

@@ -4,7 +4,8 @@
  *             protocol_parse()           a data block to drop?            answered
  *   CONN_PARSE -----------------> CONN_SWALLOW ---------> CONN_ANSWER ------------> CONN_PARSE
  *
- * A request stays in CONN_ANSWER while it is suspended for want of room in the reply.
+ * A request stays in CONN_ANSWER while it is suspended for want of room in the reply. "watch" leads
+ * to CONN_WATCH, for good: what the client sends from then on is dropped, and lines are sent.
  *
  * Threads: as conn.h; members marked "shared" are read by other threads.
  */
@@ -28,6 +29,7 @@ enum conn_step {
     CONN_PARSE,   /* a request may begin at input's start */
     CONN_SWALLOW, /* parsed.swallow bytes are to be dropped before parsed is answered */
     CONN_ANSWER,  /* parsed is to be answered, or to be answered on */
+    CONN_WATCH,   /* watcher's lines are sent */
 };
 
 /* Shared with "stats conns". */
@@ -38,6 +40,7 @@ enum conn_doing {
     CONN_IS_WORKING,
     CONN_IS_SWALLOWING,
     CONN_IS_WRITING,
+    CONN_IS_WATCHING,
 };
 
 struct conn {
@@ -50,6 +53,7 @@ struct conn {
     bool is_error; /* parsed is an error line, not a request */
     bool refused;  /* there is no memory for parsed.request: answer just that */
     enum conn_step step;
+    uint8_t reason; /* enum watch_reason: why it will be closed */
 
     struct buffer input;  /* the unfinished request; behind it what came with it */
     struct buffer output; /* what the socket did not take */
@@ -62,13 +66,18 @@ struct conn {
     struct address peer;
     struct address local;
 
+    struct watcher *watcher; /* CONN_WATCH; else NULL */
     TAILQ_ENTRY(conn) queue;
     LIST_ENTRY(conn) roster;
+    LIST_ENTRY(conn) watching; /* with a watcher */
     struct event event;
 };
 
 /** conn_watch() - wait for @what instead. False: the system does not let us. */
 bool conn_watch(struct conn *conn, short what) __attribute__((warn_unused_result));
+/** conn_watch_start() - "watch": it becomes a watcher of @kinds. Returns what to answer; where that
+ * is not OK it goes on as before. */
+const char *conn_watch_start(struct conn *conn, uint32_t kinds);
 /** conn_close() - close it and let go of all it owns. */
 void conn_close(struct conn *conn);
 

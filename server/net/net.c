@@ -47,6 +47,7 @@ static bool make_workers(struct net *net)
             .requests_max = config->reqs_per_event,
             .idle_timeout_s = config->idle_timeout_s,
             .on_shutdown = setup->on_shutdown,
+            .watch = setup->command->watch,
         };
         net->workers[i] = worker.command != NULL ? worker_new(&worker) : NULL;
         if (net->workers[i] == NULL) {

@@ -1,6 +1,7 @@
 #include "server/net/turn.h"
 
 #include "server/admin/log.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/clock.h"
 #include "server/command.h"
@@ -179,7 +180,7 @@ static bool keep_input(struct turn *turn)
         if (!buffer_copy(own, turn->host->budget, bytes, buffer_count(shared))) {
             return false;
         }
-        if (conn->step != CONN_PARSE && !conn->is_error) {
+        if ((conn->step == CONN_SWALLOW || conn->step == CONN_ANSWER) && !conn->is_error) {
             struct protocol_request *request = &conn->parsed.request;
             rebase(&request->key, bytes, own->data);
             rebase(&request->keys, bytes, own->data);
@@ -356,6 +357,7 @@ enum progress turn_parse(struct turn *turn)
         log_request(turn);
     }
     if (result == PROTOCOL_CLOSE) {
+        conn->reason = WATCH_ERROR;
         return PROGRESS_FINISHED;
     }
     conn->is_error = result == PROTOCOL_ERROR;
@@ -384,6 +386,15 @@ static enum progress swallow(struct turn *turn)
     return PROGRESS_GO_ON;
 }
 
+static void start_watching(struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    const char *answer = conn_watch_start(conn, conn->parsed.request.kinds);
+    const bool written = protocol_reply_line(&turn->host->reply, answer);
+
+    assert(written);
+}
+
 static enum progress execute(struct turn *turn)
 {
     struct conn *conn = turn->conn;
@@ -404,6 +415,9 @@ static enum progress execute(struct turn *turn)
     case COMMAND_SHUTDOWN_GRACEFUL:
         host->on_shutdown(true);
         break;
+    case COMMAND_WATCH:
+        start_watching(turn);
+        return PROGRESS_ANSWERED;
     case COMMAND_CLOSE:
         break;
     }
@@ -431,15 +445,36 @@ static enum progress answer(struct turn *turn)
         }
     }
     turn->from->start += conn->parsed.used;
-    conn->step = CONN_PARSE;
+    conn->step = conn->watcher != NULL ? CONN_WATCH : CONN_PARSE;
     conn->refused = false;
     return count_request(turn);
+}
+
+/* Sends what there is for a watcher, and drops what it has sent. */
+static enum progress send_watched(struct turn *turn)
+{
+    struct protocol_reply *reply = &turn->host->reply;
+
+    turn->from->start = turn->from->end;
+    if (turn->conn->output.capacity > 0) {
+        return PROGRESS_BLOCKED;
+    }
+    reply->used +=
+        watcher_take(turn->conn->watcher, reply->data + reply->used, protocol_reply_room(reply));
+    if (reply->used == 0) {
+        return PROGRESS_STARVED;
+    }
+    if (!flush(turn)) {
+        return PROGRESS_BROKEN;
+    }
+    return turn->flushes < LIMITS_TURN_FLUSHES ? PROGRESS_GO_ON : PROGRESS_YIELDED;
 }
 
 enum progress turn_run(struct turn *turn)
 {
     enum progress progress = PROGRESS_GO_ON;
 
+    turn->host->writer->fd = turn->conn->fd;
     while (progress == PROGRESS_GO_ON) {
         switch (turn->conn->step) {
         case CONN_PARSE:
@@ -450,6 +485,9 @@ enum progress turn_run(struct turn *turn)
             break;
         case CONN_ANSWER:
             progress = answer(turn);
+            break;
+        case CONN_WATCH:
+            progress = send_watched(turn);
             break;
         }
     }
@@ -536,6 +574,7 @@ size_t turn_receive(struct turn *turn, uint8_t *bytes, size_t room)
     }
     if (count == 0 || errno != EAGAIN) {
         turn->conn->eof = true;
+        turn->conn->reason = count == 0 ? WATCH_NORMAL : WATCH_ERROR;
     }
     return 0;
 }
@@ -571,6 +610,9 @@ static enum conn_doing doing_of(const struct conn *conn)
     if (conn->step == CONN_SWALLOW) {
         return CONN_IS_SWALLOWING;
     }
+    if (conn->step == CONN_WATCH) {
+        return CONN_IS_WATCHING;
+    }
     return buffer_count(&conn->input) > 0 ? CONN_IS_READING : CONN_IS_WAITING;
 }
 
@@ -599,6 +641,9 @@ void turn_finish(struct turn *turn, enum progress progress)
             return;
         }
         progress = PROGRESS_BROKEN;
+    }
+    if (progress == PROGRESS_BROKEN) {
+        conn->reason = WATCH_ERROR;
     }
     const bool over = progress == PROGRESS_BROKEN || progress == PROGRESS_FINISHED ||
                       (progress == PROGRESS_STARVED && conn->eof);

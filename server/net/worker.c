@@ -58,6 +58,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     const ssize_t count = read(fd, &ignored, sizeof(ignored));
     assert(count == sizeof(ignored) || errno == EAGAIN || errno == EINTR);
     take_mail(worker);
+    conn_send_watched(&worker->host);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -155,6 +156,15 @@ static bool set_up(struct worker *worker)
            event_add(worker->tick, &second) == 0;
 }
 
+static void wake(void *context)
+{
+    const struct worker *worker = context;
+    const uint64_t one = 1;
+    const ssize_t count = write(worker->wake_fd, &one, sizeof(one));
+    /* EAGAIN: its counter is full of wake-ups already. */
+    assert(count == sizeof(one) || errno == EAGAIN || errno == EINTR);
+}
+
 struct worker *worker_new(const struct worker_setup *setup)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
@@ -172,11 +182,16 @@ struct worker *worker_new(const struct worker_setup *setup)
         .value_bytes_max = setup->value_bytes_max,
         .requests_max = setup->requests_max,
         .on_shutdown = setup->on_shutdown,
+        .watch = setup->watch,
+        .writer = command_writer(setup->command),
+        .wake = wake,
+        .wake_context = worker,
     };
     worker->idle_timeout_s = setup->idle_timeout_s;
     worker->wake_fd = -1;
     TAILQ_INIT(&worker->host.ready);
     LIST_INIT(&worker->host.roster);
+    LIST_INIT(&worker->host.watching);
     TAILQ_INIT(&worker->mailbox);
     pthread_mutex_init(&worker->host.roster_lock, NULL);
     pthread_mutex_init(&worker->mailbox_lock, NULL);
@@ -198,14 +213,6 @@ bool worker_start(struct worker *worker)
                          pthread_create(&worker->thread, &attributes, run_worker, worker) == 0;
     (void)pthread_attr_destroy(&attributes);
     return started;
-}
-
-static void wake(struct worker *worker)
-{
-    const uint64_t one = 1;
-    const ssize_t count = write(worker->wake_fd, &one, sizeof(one));
-    /* EAGAIN: its counter is full of wake-ups already. */
-    assert(count == sizeof(one) || errno == EAGAIN || errno == EINTR);
 }
 
 void worker_stop(struct worker *worker)

@@ -27,6 +27,7 @@ struct clock;
 struct command;
 struct counters;
 struct log;
+struct watch;
 struct worker;
 
 /* All borrowed but the command, which becomes the worker's. */
@@ -40,6 +41,7 @@ struct worker_setup {
     unsigned requests_max;
     uint32_t idle_timeout_s;
     void (*on_shutdown)(bool graceful);
+    struct watch *watch;
 };
 
 /** worker_new() - NULL where the system gives no memory or descriptors; the command is freed

@@ -12,6 +12,7 @@
 #include "protocol/parse.h"
 #include "server/admin/log.h"
 #include "server/admin/stats.h"
+#include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 
@@ -82,6 +83,15 @@ struct rig *rig_new(const char *options)
         .budget = budget_new(rig->cache, rig->config.memory_bytes),
         .log = log_new(STDERR_FILENO, 0, still, NULL),
     };
+    const struct watch_setup watch = {
+        .clock = &rig->clock,
+        .budget = rig->shared.budget,
+        .writers_count = 1,
+        .writer_bytes = rig->config.worker_logbuf_bytes,
+        .watcher_bytes = rig->config.watcher_logbuf_bytes,
+    };
+    rig->shared.watch = watch_new(&watch);
+    assert(rig->shared.watch != NULL);
     const struct stats_setup stats = {
         .config = &rig->config,
         .clock = &rig->clock,
@@ -89,6 +99,7 @@ struct rig *rig_new(const char *options)
         .event_version = "none",
         .cache = rig->cache,
         .budget = rig->shared.budget,
+        .watch = rig->shared.watch,
     };
     rig->shared.stats = stats_new(&stats);
     rig->command = command_new(&rig->shared, counters_set(rig->counters, 0));
@@ -102,6 +113,7 @@ struct rig *rig_new(const char *options)
 void rig_free(struct rig *rig)
 {
     command_free(rig->command);
+    watch_free(rig->shared.watch);
     stats_free(rig->shared.stats);
     budget_free(rig->shared.budget);
     log_free(rig->shared.log);
