@@ -154,7 +154,7 @@ static void tell_evicted(void *context, const struct cache_evicted *item, uint32
         .type = WATCH_EVICTION,
         .fetched = item->fetched,
         .ttl_s = expires ? (int64_t)item->expiry_s - (int64_t)now_s : WATCH_TTL_NONE,
-        .idle_s = WATCH_IDLE_UNKNOWN,
+        .age_s = item->age_s,
         .class_id = 1,
         .value_bytes = item->value_bytes,
     };

@@ -99,9 +99,9 @@ static int print_item(const struct watch_event *event, const char *key, char *ou
                         event->class_id, event->fd, event->value_bytes);
     case WATCH_EVICTION:
         return snprintf(out, room,
-                        "eviction key=%s fetch=%s ttl=%" PRId64 " la=%" PRId32
+                        "eviction key=%s fetch=%s ttl=%" PRId64 " la=%" PRIu32
                         " clsid=%u size=%" PRIu64,
-                        key, event->fetched ? "yes" : "no", event->ttl_s, event->idle_s,
+                        key, event->fetched ? "yes" : "no", event->ttl_s, event->age_s,
                         event->class_id, event->value_bytes);
     case WATCH_DELETED:
         return snprintf(out, room, "deleted key=%s cmd=%s clsid=%u size=%" PRIu64, key, event->cmd,

@@ -71,7 +71,6 @@ enum watch_reason {
 };
 
 #define WATCH_TTL_NONE       (-1) /* an eviction of an item without an expiry */
-#define WATCH_IDLE_UNKNOWN   (-1)
 #define WATCH_KEY_BYTES_MAX  250u
 #define WATCH_CMD_BYTES_MAX  8u
 /* "ts= ... size=" without the key: 20 digits at most for each of eight numbers, and the words. */
@@ -84,7 +83,7 @@ struct watch_event {
     int64_t ttl_s;
     uint64_t value_bytes;
     int32_t fd;     /* of the connection */
-    int32_t idle_s; /* eviction: since it was used, or unknown */
+    uint32_t age_s; /* eviction */
     uint16_t port;
     uint8_t type;      /* enum watch_type */
     uint8_t outcome;   /* enum watch_found, watch_stored or watch_reason */

@@ -48,7 +48,8 @@ struct cache_evicted {
     size_t key_bytes;
     size_t value_bytes;
     uint32_t expiry_s;
-    bool fetched; /* since it was written or last rescued */
+    uint32_t age_s; /* since it was stored: README.md says how coarse */
+    bool fetched;   /* since it was written or last rescued */
 };
 
 /* Who is told of evictions. Called under a shard's lock, by whatever thread makes room: it may look

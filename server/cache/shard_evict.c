@@ -68,6 +68,7 @@ static void tell_evicted(const struct eviction *eviction, const struct shard_fou
         .key_bytes = found->record.key_bytes,
         .value_bytes = found->record.value_bytes,
         .expiry_s = found->record.expiry_s,
+        .age_s = ages_of(&eviction->shard->ages, found->record.sequence, eviction->now_s),
         .fetched = fetched,
     };
     assert(item.key != NULL);

@@ -144,7 +144,7 @@ static const struct line_case line_cases[] = {
      "k",
      "ts=1700000000.000123 gid=7 type=item_store key=k status=too_large cmd=prepend ttl=-1 "
      "clsid=0 cfd=12 size=0\n"},
-    {{HEAD, .type = WATCH_EVICTION, .fetched = true, .ttl_s = 60, .idle_s = 5, .value_bytes = 9},
+    {{HEAD, .type = WATCH_EVICTION, .fetched = true, .ttl_s = 60, .age_s = 5, .value_bytes = 9},
      "k",
      "ts=1700000000.000123 gid=7 type=eviction key=k fetch=yes ttl=60 la=5 clsid=0 size=9\n"},
     {{HEAD, .type = WATCH_DELETED, .cmd = "delete", .class_id = 1, .value_bytes = 4},

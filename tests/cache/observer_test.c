@@ -42,6 +42,7 @@ static void on_evicted(void *context, const struct cache_evicted *item, uint32_t
     assert_int_equal(item->value_bytes, VALUE_BYTES + number % 7);
     assert_int_equal(item->expiry_s, number % 2 ? CACHE_NEVER : NOW + 1000 + number);
     assert_true(now_s == NOW);
+    assert_int_equal(item->age_s, 0);
     world->evicted[number]++;
     world->told++;
     world->told_fetched += item->fetched;

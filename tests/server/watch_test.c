@@ -118,7 +118,7 @@ static void test_evictions(void **state)
 {
     struct live live;
     char line[LINE_BYTES];
-    unsigned key = 0, size = 0, number = 0;
+    unsigned key = 0, size = 0, number = 0, age = 0;
 
     (void)state;
     live_start(&live, "-m 16 -t 2");
@@ -132,9 +132,10 @@ static void test_evictions(void **state)
     read_line(watcher, line);
     const char *at = strstr(line, " type=eviction ");
     assert_non_null(at);
-    assert_int_equal(
-        sscanf(at, " type=eviction key=key%u fetch=no ttl=-1 la=-1 clsid=1 size=%u", &key, &size),
-        2);
+    assert_int_equal(sscanf(at, " type=eviction key=key%u fetch=no ttl=-1 la=%u clsid=1 size=%u",
+                            &key, &age, &size),
+                     3);
+    assert_true(age <= LIVE_WAIT_S);
     assert_true(key < number);
     assert_int_equal(size, VALUE_BYTES);
     /* Nothing is stored any more, so nothing is evicted between the two. */
@@ -163,6 +164,10 @@ static void test_deletions(void **state)
              "STORED\r\nNOT_FOUND\r\nDELETED\r\n");
     read_line(watcher, line);
     assert_non_null(strstr(line, " type=deleted key=gone cmd=delete clsid=1 size=4"));
+    live_ask(client, "ms gone 2\r\nab\r\nmd gone I\r\nmd gone x\r\nmd gone\r\n",
+             "HD\r\nHD\r\nHD\r\nHD\r\n");
+    read_line(watcher, line);
+    assert_non_null(strstr(line, " type=deleted key=gone cmd=md clsid=1 size=0"));
     live_ask(client, "set noreply 0 0 1\r\nx\r\ndelete noreply noreply\r\nget noreply\r\n",
              "STORED\r\nEND\r\n");
     read_line(watcher, line);
