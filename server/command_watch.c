@@ -37,7 +37,8 @@ static enum watch_found found_of(enum cache_standing standing)
 static void say_get(const struct command_look *look, const void *key,
                     const struct cache_item *found)
 {
-    struct watch_event event = {.type = WATCH_ITEM_GET, .outcome = found_of(look->standing)};
+    struct watch_event event = {.type = WATCH_ITEM_GET,
+                                .outcome = (uint8_t)found_of(look->standing)};
 
     if (found == NULL && look->standing == CACHE_ALIVE) {
         found = &look->item;
@@ -111,7 +112,7 @@ static void say_store(const struct command_look *look, const struct cache_store 
     const bool failed = status == CACHE_TOO_LARGE || status == CACHE_NO_MEMORY;
     struct watch_event event = {
         .type = WATCH_ITEM_STORE,
-        .outcome = stored_of(status),
+        .outcome = (uint8_t)stored_of(status),
         .class_id = failed ? 0 : CLASS_ID,
         .ttl_s = ttl_of(store->expiry_s, look->now_s),
         .value_bytes = store->value_bytes,

@@ -45,7 +45,7 @@ static uint32_t draw(uint32_t *seed)
 static void test_ring_against_model(void **state)
 {
     uint8_t memory[RING_BYTES], bytes[RING_BYTES + 1], taken[RING_BYTES + 1];
-    struct watch_ring ring = {0};
+    struct watch_ring ring = {.capacity = 0};
     uint32_t seed = 5;
     uint8_t next_in = 0, next_out = 0;
     size_t waiting = 0;
@@ -99,7 +99,7 @@ static void *put_stream(void *context)
 static void test_ring_between_threads(void **state)
 {
     uint8_t memory[RING_BYTES], taken[RING_BYTES];
-    struct watch_ring ring = {0};
+    struct watch_ring ring = {.capacity = 0};
     pthread_t thread;
     size_t got = 0;
 
