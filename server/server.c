@@ -343,6 +343,7 @@ void server_free(struct server *server)
     maintenance_free(server->maintenance);
     net_free(server->net);
     watch_free(server->watch);
+    server->watch = NULL; /* what is evicted from here on is nobody's business */
     footprint_free(server->footprint);
     stats_free(server->stats);
     budget_free(server->budget);

@@ -588,13 +588,13 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
     budget_figures(stats->setup.budget, &snapshot->budget);
     const int failed = getrusage(RUSAGE_SELF, &snapshot->usage);
     assert(!failed);
+    watch_figures(stats->setup.watch, &snapshot->watch);
 
     pthread_mutex_lock(&stats->lock);
     for (unsigned i = 0; i < COUNTERS_COUNT; i++) {
         snapshot->ever[i] = counters_sum(stats->setup.counters, (enum counter)i);
         snapshot->counted[i] = snapshot->ever[i] - stats->baseline[i];
     }
-    watch_figures(stats->setup.watch, &snapshot->watch);
     snapshot->watch.worker_dropped -= stats->watch_baseline.worker_dropped;
     snapshot->watch.worker_written -= stats->watch_baseline.worker_written;
     snapshot->watch.watcher_skipped -= stats->watch_baseline.watcher_skipped;
@@ -777,11 +777,14 @@ void stats_set_conns(struct stats *stats, stats_conns_fn *conns, void *context)
 
 void stats_reset(struct stats *stats)
 {
+    struct watch_figures watch;
+
+    watch_figures(stats->setup.watch, &watch);
     pthread_mutex_lock(&stats->lock);
     for (unsigned i = 0; i < COUNTERS_COUNT; i++) {
         stats->baseline[i] = counters_sum(stats->setup.counters, (enum counter)i);
     }
-    watch_figures(stats->setup.watch, &stats->watch_baseline);
+    stats->watch_baseline = watch;
     pthread_mutex_unlock(&stats->lock);
     cache_figures_reset(stats->setup.cache);
 }
