@@ -580,6 +580,12 @@ static const struct row zbud_rows[] = {
 
 /* ---- the machinery ---- */
 
+/* A reset may have come between: then nothing has happened since. */
+static void fall(uint64_t *count, uint64_t baseline)
+{
+    *count = *count > baseline ? *count - baseline : 0;
+}
+
 static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *snapshot)
 {
     snapshot->setup = &stats->setup;
@@ -595,10 +601,10 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
         snapshot->ever[i] = counters_sum(stats->setup.counters, (enum counter)i);
         snapshot->counted[i] = snapshot->ever[i] - stats->baseline[i];
     }
-    snapshot->watch.worker_dropped -= stats->watch_baseline.worker_dropped;
-    snapshot->watch.worker_written -= stats->watch_baseline.worker_written;
-    snapshot->watch.watcher_skipped -= stats->watch_baseline.watcher_skipped;
-    snapshot->watch.watcher_sent -= stats->watch_baseline.watcher_sent;
+    fall(&snapshot->watch.worker_dropped, stats->watch_baseline.worker_dropped);
+    fall(&snapshot->watch.worker_written, stats->watch_baseline.worker_written);
+    fall(&snapshot->watch.watcher_skipped, stats->watch_baseline.watcher_skipped);
+    fall(&snapshot->watch.watcher_sent, stats->watch_baseline.watcher_sent);
     pthread_mutex_unlock(&stats->lock);
 }
 
