@@ -24,6 +24,7 @@ struct maintenance {
     unsigned share_pct;
     uint64_t look_us; /* between two looks for what is to be compressed */
     uint64_t owed_us; /* to be paused before anything is done that can wait */
+    bool nice;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -112,10 +113,15 @@ static bool compress_for(struct maintenance *maintenance, uint64_t pause_us)
     return go_on;
 }
 
-/* Requests go first. A system that knows no priorities of threads does without. */
-static void be_nice(void)
+/* Requests go first, once there is a dictionary: as long as there is none, whatever comes in takes
+ * half as much room again, and the first learning takes some 100 ms. There is no way back for who
+ * has no privileges. A system that knows no priorities of threads does without. */
+static void be_nice(struct maintenance *maintenance)
 {
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LIMITS_MAINTAIN_NICE);
+    if (!maintenance->nice && !cache_lacks_dictionary(maintenance->cache)) {
+        maintenance->nice = true;
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LIMITS_MAINTAIN_NICE);
+    }
 }
 
 static void *run(void *context)
@@ -124,8 +130,8 @@ static void *run(void *context)
     uint32_t measured_s = 0;
     uint64_t pause_us;
 
-    be_nice();
     do {
+        be_nice(maintenance);
         pause_us = work(maintenance);
         const uint32_t now_s = clock_now_s(maintenance->clock);
         if (now_s != measured_s) {

@@ -179,6 +179,11 @@ bool cache_make_room(struct cache *cache, size_t pages, uint32_t now_s)
     return true;
 }
 
+bool cache_lacks_dictionary(const struct cache *cache)
+{
+    return cache->config.compress && current_classes(&cache->current) == NULL;
+}
+
 bool cache_prepare_memory(struct cache *cache)
 {
     size_t part = zbud_arena_limit_pages(cache->arena) / READY_PART;

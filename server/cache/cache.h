@@ -351,6 +351,8 @@ enum cache_compress {
 };
 enum cache_compress cache_compress(struct cache_keeper *keeper, uint32_t now_s);
 
+/** cache_lacks_dictionary() - items are stored at a loss until the first is learned. */
+bool cache_lacks_dictionary(const struct cache *cache);
 /**
  * cache_prepare_memory() - let the system find 2 MiB that will be needed next: .2 to 5 ms, which a
  * request would wait for otherwise.
