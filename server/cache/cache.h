@@ -361,6 +361,42 @@ bool cache_lacks_dictionary(const struct cache *cache);
  */
 bool cache_prepare_memory(struct cache *cache);
 
+#define CACHE_WALK_ITEMS_MAX 128u
+struct cache_walk_item {
+    const uint8_t *key; /* in the struct cache_walk */
+    size_t key_bytes;
+    size_t value_bytes;
+    uint64_t cas;
+    uint32_t flags;
+    uint32_t expiry_s;
+    bool fetched; /* hit before; forgotten when it was rescued as often as it was hit */
+};
+
+/* A walk over all items, and those of its last step. Its memory, 40 KiB, is the caller's; all zero
+ * to begin with. Where it stops nothing need be done. */
+struct cache_walk {
+    unsigned shard;
+    uint64_t cursor;
+    unsigned count;
+    struct cache_walk_item items[CACHE_WALK_ITEMS_MAX];
+    size_t keys_bytes;
+    uint8_t keys[CACHE_WALK_ITEMS_MAX * CACHE_KEY_BYTES_MAX];
+};
+
+/**
+ * cache_walk() - the next items, copied out: a step of some 40 items and 12 us, under one shard's
+ * lock. May find none.
+ *
+ * The cache may change between two steps in every way. A key that is there from the walk's
+ * beginning to its end is met exactly once, with an item that it had meanwhile, however often it
+ * is replaced and moved; any other once at most. Any number of walks may be under way, and none
+ * counts as a hit or disturbs the background's work.
+ *
+ * Returns false, and no items, at the end.
+ */
+bool cache_walk(struct cache *cache, struct cache_walk *walk, uint32_t now_s)
+    __attribute__((warn_unused_result));
+
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
     uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large,

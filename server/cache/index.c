@@ -534,6 +534,76 @@ const uint64_t *index_sample(const struct index *index, uint64_t random)
     return NULL;
 }
 
+/* ---- the walk ----
+ *
+ * The line: root, then the tag's bits from the lowest up, as a segment's tags share their low bits.
+ * A stretch of 2^width points from a multiple of that on is then all tags with certain low bits.
+ */
+
+static uint32_t tag_reversed(uint32_t bits)
+{
+    uint32_t reversed = 0;
+    for (unsigned i = 0; i < HASH_TAG_BITS; i++)
+        reversed |= (bits >> i & 1u) << (HASH_TAG_BITS - 1 - i);
+    return reversed;
+}
+
+/* The longest stretch from @at on that is in the segment and not expected to hold too many. */
+static unsigned walk_width(const struct segment *segment, uint32_t at)
+{
+    unsigned width = HASH_TAG_BITS - segment->splits;
+    uint32_t items = segment->items;
+    while (width > 0 && items > INDEX_WALK_SLOTS_MAX / 2) {
+        items /= 2;
+        width--;
+    }
+    unsigned zeros = at != 0 ? (unsigned)__builtin_ctz(at) : HASH_TAG_BITS;
+    return width < zeros ? width : zeros;
+}
+
+/* The slots whose tags end in those bits; false where they are more than INDEX_WALK_SLOTS_MAX. */
+static bool walk_gather(const struct index *index, const struct segment *segment, uint32_t bits,
+                        unsigned bits_count, const uint64_t **slots, unsigned *count)
+{
+    const uint64_t mask = ((UINT64_C(1) << bits_count) - 1) << TAG_SHIFT;
+    const uint64_t wanted = (uint64_t)bits << TAG_SHIFT & mask;
+    *count = 0;
+    for (unsigned page = 0; page < segment->pages_count; page++) {
+        const uint64_t *of_page = zbud_arena_page(index->arena, segment->pages[page]);
+        for (size_t i = 0; i < PAGE_SLOTS; i++) {
+            if ((of_page[i] & mask) != wanted || of_page[i] == 0)
+                continue;
+            if (*count == INDEX_WALK_SLOTS_MAX)
+                return false;
+            slots[(*count)++] = &of_page[i];
+        }
+    }
+    return true;
+}
+
+bool index_walk(const struct index *index, uint64_t *cursor,
+                const uint64_t *slots[INDEX_WALK_SLOTS_MAX], unsigned *count)
+{
+    static_assert(INDEX_WALK_SLOTS_MAX >= INDEX_CANDIDATES_MAX, "a tag's slots are one stretch");
+    const uint64_t root = *cursor >> HASH_TAG_BITS;
+    const uint32_t at = (uint32_t)*cursor & ((1u << HASH_TAG_BITS) - 1);
+    *count = 0;
+    if (root >> index->root_bits != 0)
+        return false;
+    const uint32_t bits = tag_reversed(at);
+    const uint32_t suffix = bits & ((1u << index->splits) - 1);
+    const struct segment *segment =
+        &index->segments[index->directory[root << index->splits | suffix]];
+    unsigned width = walk_width(segment, at);
+    while (segment->items > 0 &&
+           !walk_gather(index, segment, bits, HASH_TAG_BITS - width, slots, count)) {
+        assert(width > 0); /* a tag has at most INDEX_CANDIDATES_MAX slots */
+        width--;
+    }
+    *cursor += UINT64_C(1) << width;
+    return true;
+}
+
 /* Cuts the segment down to @keep pages, if all its slots find a place there. */
 static void segment_cut(struct index *index, struct segment *segment, unsigned keep)
 {

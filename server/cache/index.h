@@ -86,6 +86,23 @@ void index_remove(struct index *index, uint64_t hash, uint64_t *slot);
 /** index_sample() - a slot near a place drawn at random; NULL where there is none near it. */
 const uint64_t *index_sample(const struct index *index, uint64_t random);
 
+#define INDEX_WALK_SLOTS_MAX 128u
+/**
+ * index_walk() - the slots of the next stretch of the hash's space, some INDEX_WALK_SLOTS_MAX / 2.
+ * @cursor: 0 to begin with; moved past the stretch.
+ * @slots:  set to their addresses; good until the next insert or shrink.
+ * @count:  set to how many there are, 0 too.
+ *
+ * The cursor is a point on a line on which each hash has its place, whatever segments there are
+ * and wherever in them its slot stands. So slots may come, go and be moved between two steps, and
+ * segments grow, split and merge: a slot that stays is met exactly once. Nothing is kept of a walk
+ * but the cursor. O(a segment's slots), which are only compared.
+ *
+ * Returns false, and no slots, at the line's end.
+ */
+bool index_walk(const struct index *index, uint64_t *cursor,
+                const uint64_t *slots[INDEX_WALK_SLOTS_MAX], unsigned *count);
+
 struct index_place index_slot_place(const uint64_t *slot);
 void index_slot_set_place(uint64_t *slot, struct index_place place);
 unsigned index_slot_frequency(const uint64_t *slot);

@@ -206,6 +206,8 @@ void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
  */
 size_t shard_sample(struct shard *shard, uint64_t random, struct gathered *gathered, uint8_t *out,
                     size_t out_bytes, size_t *key_bytes);
+/** shard_walk() - as cache_walk(), of this shard alone. */
+bool shard_walk(struct shard *shard, uint32_t now_s, struct cache_walk *walk);
 /** shard_stored() - items ever stored; of them live, and their raw bytes. */
 uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes);
 
