@@ -198,8 +198,8 @@ static enum protocol_line read_cache_memlimit(const struct arguments *arguments,
     return PROTOCOL_LINE_REQUEST;
 }
 
-/* stats [<argument>...], shutdown [<mode>], watch [<kind>...]; version and quit take and ignore
- * any. */
+/* stats, lru_crawler, lru, slabs, debugtime [<argument>...], shutdown [<mode>], watch [<kind>...];
+ * version and quit take and ignore any. */
 static enum protocol_line read_argument(const struct arguments *arguments,
                                         struct protocol_parsed *parsed)
 {
@@ -249,6 +249,12 @@ static const struct command commands[] = {
      read_verbosity},
     {WORD(CACHE_MEMLIMIT, "cache_memlimit", 'c', 'a', 'c', 'h', 'e', '_', 'm', 'e'), SHAPE_TOKENS,
      1, 3, 1, read_cache_memlimit},
+    {WORD(LRU_CRAWLER, "lru_crawler", 'l', 'r', 'u', '_', 'c', 'r', 'a', 'w'), SHAPE_REST, 0, 0, 0,
+     read_argument},
+    {WORD(LRU, "lru", 'l', 'r', 'u', 0, 0, 0, 0, 0), SHAPE_REST, 0, 0, 0, read_argument},
+    {WORD(SLABS, "slabs", 's', 'l', 'a', 'b', 's', 0, 0, 0), SHAPE_REST, 0, 0, 0, read_argument},
+    {WORD(DEBUGTIME, "debugtime", 'd', 'e', 'b', 'u', 'g', 't', 'i', 'm'), SHAPE_REST, 0, 0, 0,
+     read_argument},
 };
 
 static_assert(sizeof(commands) / sizeof(commands[0]) == PROTOCOL_CLASSIC_VERBS_COUNT,

@@ -57,7 +57,8 @@ static enum protocol_result parse_data(uint8_t *bytes, size_t count, size_t valu
     }
     uint8_t *const value = bytes + parsed->used;
     parsed->used = whole;
-    if (value[value_bytes] != '\r' || value[value_bytes + 1] != '\n') {
+    parsed->bad_data = value[value_bytes] != '\r' || value[value_bytes + 1] != '\n';
+    if (parsed->bad_data) {
         return refuse(parsed, request->noreply ? NULL : "CLIENT_ERROR bad data chunk");
     }
     request->value.data = value;
@@ -78,6 +79,7 @@ enum protocol_result protocol_parse(uint8_t *bytes, size_t count, size_t value_b
     struct protocol_slice line = {bytes, (size_t)(newline - bytes)};
     parsed->used = line.bytes + 1;
     parsed->swallow = 0;
+    parsed->bad_data = false;
     if (line.bytes > 0 && bytes[line.bytes - 1] == '\r') {
         line.bytes--;
     }

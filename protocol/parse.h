@@ -41,6 +41,7 @@ struct protocol_parsed {
     struct protocol_request request; /* REQUEST */
     const char *error;               /* ERROR: the line to answer without \r\n, static; NULL where
                                         noreply suppresses it */
+    bool bad_data;                   /* ERROR: of a storage command whose data block was wrong */
     size_t used;                     /* REQUEST, ERROR: bytes of input this took */
     size_t swallow;                  /* REQUEST, ERROR: bytes to drop after `used` that may not have
                                         come yet (the data block of a refused command) */

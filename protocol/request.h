@@ -42,6 +42,10 @@ enum protocol_verb {
     PROTOCOL_SHUTDOWN,
     PROTOCOL_CACHE_MEMLIMIT,
     PROTOCOL_WATCH,
+    PROTOCOL_LRU_CRAWLER,
+    PROTOCOL_LRU,
+    PROTOCOL_SLABS,
+    PROTOCOL_DEBUGTIME,
     PROTOCOL_CLASSIC_VERBS_COUNT,
     PROTOCOL_MG = PROTOCOL_CLASSIC_VERBS_COUNT,
     PROTOCOL_MS,
@@ -88,8 +92,8 @@ struct protocol_request {
                                     walk them with protocol_next_key() */
     struct protocol_slice value; /* storage: the data block without its \r\n; writable, and at least
                                     key.bytes writable bytes stand before it (the command line) */
-    struct protocol_slice argument; /* stats, shutdown, watch: what follows the command word, blanks
-                                       cut */
+    struct protocol_slice argument; /* stats, shutdown, watch, lru_crawler, lru, slabs, debugtime:
+                                       what follows the command word, blanks cut */
     uint32_t flags;
     int64_t exptime;     /* as sent: seconds, unix time or negative; flush_all: the delay */
     uint64_t cas_unique; /* cas */

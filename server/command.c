@@ -2,11 +2,14 @@
 
 #include "protocol/parse.h"
 #include "server/admin/config.h"
+#include "server/admin/control.h"
 #include "server/admin/log.h"
+#include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
+#include "server/command_admin.h"
 #include "server/command_inside.h"
 #include "server/counters.h"
 #include "server/limits.h"
@@ -124,6 +127,7 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     if (status == CACHE_OK || status == CACHE_NOT_FOUND) {
         count_get(call, status == CACHE_OK);
         command_tell_get(&look, status == CACHE_OK ? &item : NULL);
+        call_count_prefix(call, key.data, key.bytes, status == CACHE_OK ? PREFIX_HIT : PREFIX_GET);
     }
     return status;
 }
@@ -254,6 +258,7 @@ static enum command_outcome execute_store(struct call *call)
     const struct protocol_slice key = request->key;
     struct command_look look;
 
+    call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
     if (request->too_large) {
         call_refuse_store(call, call->row->mode, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
@@ -289,6 +294,7 @@ static enum command_outcome execute_delete(struct call *call)
         cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
     command_tell_delete(&look, "delete", status);
     call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    call_count_prefix(call, key.data, key.bytes, PREFIX_DELETE);
     return call_answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
 }
 
@@ -371,8 +377,12 @@ static enum command_outcome execute_verbosity(struct call *call)
 {
     const uint64_t level = call->request->delta;
 
-    log_set_verbosity(call->command->shared.log,
-                      (unsigned)(level < VERBOSITY_MAX ? level : VERBOSITY_MAX));
+    struct control *control = call->command->shared.control;
+    const uint32_t verbosity = (uint32_t)(level < VERBOSITY_MAX ? level : VERBOSITY_MAX);
+
+    control_open(control)->verbosity = verbosity;
+    control_close(control);
+    log_set_verbosity(call->command->shared.log, verbosity);
     return call_answer(call, "OK");
 }
 
@@ -431,6 +441,12 @@ static enum command_outcome execute_watch(struct call *call)
     }
     request->kinds = watch_kinds(request->argument.data, request->argument.bytes);
     return request->kinds != 0 ? COMMAND_WATCH : call_answer(call, "ERROR");
+}
+
+static enum command_outcome execute_admin(struct call *call)
+{
+    return admin_execute(call->command->admin, call->request, call->reply, call->now_s,
+                         &call->room_bytes);
 }
 
 /* ---- stats ---- */
@@ -504,9 +520,15 @@ static enum command_outcome execute_stats(struct call *call)
 {
     const struct command_shared *shared = &call->command->shared;
     const struct protocol_slice word = first_word(call->request->argument);
+    enum command_outcome outcome;
 
+    if (admin_stats(call->command->admin, call->request, call->reply, call->now_s,
+                    &call->room_bytes, &outcome)) {
+        return outcome;
+    }
     if (word.bytes > 0 && slice_begins(word, "reset")) {
         stats_reset(shared->stats);
+        prefixes_clear(shared->prefixes);
         return call_answer(call, "RESET");
     }
     if (slice_is(word, "check")) {
@@ -586,6 +608,10 @@ static const struct row rows[PROTOCOL_VERBS_COUNT] = {
     [PROTOCOL_SHUTDOWN] = ADMIN(execute_shutdown),
     [PROTOCOL_CACHE_MEMLIMIT] = ADMIN(execute_memlimit),
     [PROTOCOL_WATCH] = ADMIN(execute_watch),
+    [PROTOCOL_LRU_CRAWLER] = {.execute = execute_admin, .refused = STATS_REFUSED},
+    [PROTOCOL_LRU] = ADMIN(execute_admin),
+    [PROTOCOL_SLABS] = ADMIN(execute_admin),
+    [PROTOCOL_DEBUGTIME] = ADMIN(execute_admin),
     [PROTOCOL_MG] = {.execute = execute_mg, .refused = GET_REFUSED},
     [PROTOCOL_MS] = {.execute = execute_ms, .refused = STORE_REFUSED},
     [PROTOCOL_MD] = {.execute = execute_md, .refused = READ_REFUSED},
@@ -617,6 +643,11 @@ enum command_outcome command_execute(struct command *command, struct protocol_re
     return outcome;
 }
 
+void command_forget(struct command *command, const struct protocol_request *request)
+{
+    admin_forget(command->admin, request);
+}
+
 void command_refuse(struct command *command, struct protocol_request *request,
                     struct protocol_reply *reply, uint32_t now_s)
 {
@@ -628,6 +659,7 @@ void command_refuse(struct command *command, struct protocol_request *request,
         .now_s = now_s,
     };
     assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
+    command_forget(command, request);
     if (call.row->execute == execute_store || call.row->execute == execute_ms) {
         call_refuse_store(&call, call.row->mode, CACHE_NO_MEMORY);
     }
@@ -648,8 +680,9 @@ struct command *command_new(const struct command_shared *shared, struct counters
         .counters = counters,
         .writer = watch_join(shared->watch),
     };
-    if (command->worker == NULL) {
-        free(command);
+    command->admin = admin_new(&command->shared);
+    if (command->worker == NULL || command->admin == NULL) {
+        command_free(command);
         return NULL;
     }
     return command;
@@ -665,6 +698,7 @@ void command_free(struct command *command)
     if (command == NULL) {
         return;
     }
+    admin_free(command->admin);
     cache_worker_free(command->worker);
     free(command);
 }

@@ -19,6 +19,7 @@
  *              blocks of the keys that request->keys no longer holds.
  *   COMMAND-2  with @room_bytes free the same call makes progress.
  *   COMMAND-3  noreply: neither success nor error writes a byte (of verbs that have it).
+ *   COMMAND-4  PAUSE has written a byte, or done a bounded piece of work towards one.
  *
  * Threads: a struct command belongs to one thread; what it shares is safe for all.
  */
@@ -37,10 +38,13 @@
 
 struct budget;
 struct cache;
+struct clock;
 struct command;
 struct config;
+struct control;
 struct counters;
 struct log;
+struct prefixes;
 struct stats;
 struct watch;
 struct watch_writer;
@@ -53,12 +57,16 @@ struct command_shared {
     struct budget *budget;
     struct log *log;
     struct watch *watch;
+    struct control *control;
+    struct prefixes *prefixes;
+    struct clock *clock; /* for debugtime alone: time is a parameter */
 };
 
 enum command_outcome {
     COMMAND_DONE,
     COMMAND_NEEDS_ROOM,
     COMMAND_MORE,  /* a part is answered: execute it again */
+    COMMAND_PAUSE, /* the same, of much: write it and serve others before */
     COMMAND_CLOSE, /* write what is in the reply, then close the connection */
     COMMAND_SHUTDOWN,
     COMMAND_SHUTDOWN_GRACEFUL,
@@ -90,6 +98,13 @@ enum command_outcome command_execute(struct command *command, struct protocol_re
  */
 void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count,
                     bool batch);
+
+/**
+ * command_forget() - a request that said NEEDS_ROOM, MORE or PAUSE will not be executed again.
+ *
+ * What was kept for it, which is known by its address, is freed. Any other request is fine.
+ */
+void command_forget(struct command *command, const struct protocol_request *request);
 
 /**
  * command_refuse() - answer a request that there is no memory for, as memcached words it.

@@ -6,6 +6,7 @@
 #ifndef SERVER_COMMAND_INSIDE_H
 #define SERVER_COMMAND_INSIDE_H
 
+#include "server/admin/prefixes.h"
 #include "server/cache/cache.h"
 #include "server/command.h"
 #include "server/command_watch.h"
@@ -16,6 +17,7 @@ struct command {
     struct cache_worker *worker;
     struct counters *counters;
     struct watch_writer *writer;
+    struct admin *admin;
 };
 
 /* One call of command_execute(). */
@@ -43,6 +45,17 @@ struct row {
 static inline void call_count(const struct call *call, enum counter counter)
 {
     counters_add(call->command->counters, counter, 1);
+}
+
+/** call_count_prefix() - statistics by prefix, where they are on. */
+static inline void call_count_prefix(const struct call *call, const void *key, size_t key_bytes,
+                                     enum prefix_event event)
+{
+    struct prefixes *prefixes = call->command->shared.prefixes;
+
+    if (prefixes_on(prefixes)) {
+        prefixes_count(prefixes, key, key_bytes, event);
+    }
 }
 
 /** call_count_store() - a store of that mode has come to that. */

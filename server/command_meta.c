@@ -293,6 +293,7 @@ enum command_outcome execute_mg(struct call *call)
     }
     count_look(call, status == CACHE_OK);
     command_tell_get(&before, NULL);
+    call_count_prefix(call, key.data, key.bytes, status == CACHE_OK ? PREFIX_HIT : PREFIX_GET);
     if (status == CACHE_OK) {
         return answer_view(&get);
     }
@@ -418,6 +419,7 @@ enum command_outcome execute_ms(struct call *call)
 
     command_look(call->command->writer, call->command->worker, store.entry, store.key_bytes,
                  call->now_s, &look);
+    call_count_prefix(call, store.entry, store.key_bytes, PREFIX_SET);
     const enum cache_status status =
         cache_store(call->command->worker, &store, call->now_s, &stored);
     call_count_store(call, store.mode, status);
@@ -461,6 +463,8 @@ enum command_outcome execute_md(struct call *call)
     } else {
         command_tell_delete(&look, "md", status);
     }
+
+    call_count_prefix(call, key.data, key.bytes, PREFIX_DELETE);
     if (status == CACHE_NO_MEMORY) {
         return call_answer(call, "SERVER_ERROR out of memory");
     }

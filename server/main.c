@@ -51,7 +51,7 @@ static bool prepare_process(const struct config *config, struct log *log)
            (geteuid() != 0 || config->user == NULL || process_become(config->user, log));
 }
 
-static int serve(const struct config *config, const struct clock *clock, struct log *log)
+static int serve(const struct config *config, struct clock *clock, struct log *log)
 {
     int ready_fd = -1;
 

@@ -1,7 +1,9 @@
 #include "server/server.h"
 
 #include "server/admin/config.h"
+#include "server/admin/control.h"
 #include "server/admin/log.h"
+#include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
@@ -33,7 +35,7 @@
 
 struct server {
     const struct config *config;
-    const struct clock *clock;
+    struct clock *clock;
     struct log *log;
     struct event_base *base;
     struct event *signals[4];
@@ -42,6 +44,8 @@ struct server {
     struct budget *budget;
     struct stats *stats;
     struct watch *watch;
+    struct control *control;
+    struct prefixes *prefixes;
     struct command_shared command;
     struct net *net;
     struct footprint *footprint;
@@ -216,6 +220,12 @@ static bool make_shared(struct server *server)
         .watcher_bytes = config->watcher_logbuf_bytes,
     };
     server->watch = watch_new(&watch);
+    server->control = control_new(config);
+    server->prefixes = prefixes_new(server->cache, config->memory_bytes, config->prefix_delimiter);
+    if (server->control == NULL || server->prefixes == NULL ||
+        !prefixes_switch(server->prefixes, config->detail_enabled)) {
+        return false;
+    }
     const struct stats_setup stats = {
         .config = config,
         .clock = server->clock,
@@ -224,6 +234,8 @@ static bool make_shared(struct server *server)
         .cache = server->cache,
         .budget = server->budget,
         .watch = server->watch,
+        .control = server->control,
+        .prefixes = server->prefixes,
     };
     server->stats = stats_new(&stats);
     server->command = (struct command_shared){
@@ -233,6 +245,9 @@ static bool make_shared(struct server *server)
         .budget = server->budget,
         .log = server->log,
         .watch = server->watch,
+        .control = server->control,
+        .prefixes = server->prefixes,
+        .clock = server->clock,
     };
     return server->watch != NULL && server->stats != NULL;
 }
@@ -310,7 +325,7 @@ static bool set_up(struct server *server)
     return start_threads(server) && catch_signals(server) && write_ports(server);
 }
 
-struct server *server_new(const struct config *config, const struct clock *clock, struct log *log)
+struct server *server_new(const struct config *config, struct clock *clock, struct log *log)
 {
     struct server *server = calloc(1, sizeof(*server));
 
@@ -346,6 +361,8 @@ void server_free(struct server *server)
     server->watch = NULL; /* what is evicted from here on is nobody's business */
     footprint_free(server->footprint);
     stats_free(server->stats);
+    prefixes_free(server->prefixes);
+    control_free(server->control);
     budget_free(server->budget);
     counters_free(server->counters);
     cache_free(server->cache);

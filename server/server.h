@@ -20,7 +20,7 @@ struct server;
  *
  * Errors: NULL - the log has said why; nothing of it is left.
  */
-struct server *server_new(const struct config *config, const struct clock *clock, struct log *log);
+struct server *server_new(const struct config *config, struct clock *clock, struct log *log);
 /** server_run() - until SIGINT, SIGTERM or SIGUSR1. False where the event loop failed. */
 bool server_run(struct server *server);
 void server_free(struct server *server);

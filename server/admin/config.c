@@ -606,5 +606,6 @@ enum config_status config_parse(int argc, char *const argv[], bool as_root, stru
     memset(report, 0, sizeof(*report));
     set_defaults(&parser);
     status = take_all(&parser);
+    config->inert.lru_segmented = config->inert.lru_maintainer;
     return status != CONFIG_OK ? status : check_whole(&parser, as_root);
 }

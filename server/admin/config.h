@@ -65,7 +65,7 @@ struct config_inert {
     uint32_t hot_lru_pct, warm_lru_pct;
     uint32_t ext_item_bytes, ext_item_age_s, ext_low_ttl_s, ext_recache_rate;
     uint32_t ext_compact_under, ext_drop_under, ext_max_sleep_us;
-    bool slab_reassign, lru_crawler, lru_maintainer, temp_lru, ext_drop_unread;
+    bool slab_reassign, lru_crawler, lru_maintainer, lru_segmented, temp_lru, ext_drop_unread;
 };
 
 /** Text members borrow argv's strings and are NULL where the option was not given. */
@@ -113,6 +113,7 @@ struct config {
     uint64_t watcher_logbuf_bytes, worker_logbuf_bytes; /* of the command "watch" */
     bool shutdown_enabled;                              /* -A */
     bool track_sizes;                                   /* -o track_sizes */
+    bool debugtime;                                     /* -o debugtime */
 
     struct config_inert inert;
 };

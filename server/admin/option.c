@@ -136,7 +136,7 @@ const struct option_row OPTION_ROWS[] = {
     {CONSTANT("hash_algorithm", "xxh3")},
     {INERT(NO_LRUS), SUB("lru_maintainer"), FLAG(1), INTO(inert.lru_maintainer), .initial = "1",
      SHOWN(YES_NO, "lru_maintainer_thread")},
-    {ONLY_SHOWN, INTO(inert.lru_maintainer), SHOWN(YES_NO, "lru_segmented")},
+    {ONLY_SHOWN, INTO(inert.lru_segmented), SHOWN(YES_NO, "lru_segmented")},
     {INERT(NO_LRUS), SUB("hot_lru_pct"), NUMBER(1, 80), INTO(inert.hot_lru_pct), .initial = "20",
      SHOWN(NUMBER, "hot_lru_pct")},
     {INERT(NO_LRUS), SUB("warm_lru_pct"), NUMBER(1, 80), INTO(inert.warm_lru_pct), .initial = "40",
@@ -194,6 +194,8 @@ const struct option_row OPTION_ROWS[] = {
     /* Those without a line of their own. */
     {TAKEN(NETWORK), SUB("no_maxconns_fast"), FLAG(0), INTO(maxconns_fast),
      .help = "over -c, accept no connection until one closes"},
+    {TAKEN(PROTOCOL), SUB("debugtime"), FLAG(1), INTO(debugtime),
+     .help = "allow the command \"debugtime\", which moves the clock: for tests"},
     {TAKEN(MEMORY), SUB("no_compress"), FLAG(0), INTO(compress), .initial = "1",
      .help = "store values as they are"},
     {TAKEN(MEMORY), SUB("settle_pct"), NUMBER(0, 100), INTO(settle_pct), .initial = "20",

@@ -1,6 +1,8 @@
 #include "server/admin/stats.h"
 
 #include "server/admin/config.h"
+#include "server/admin/control.h"
+#include "server/admin/prefixes.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
@@ -43,6 +45,8 @@ struct snapshot {
     struct rusage usage;
     uint64_t ever[COUNTERS_COUNT];
     uint64_t counted[COUNTERS_COUNT]; /* since the last reset */
+    uint64_t crawl_running, crawl_starts;
+    uint64_t prefixes, prefixes_uncounted;
     uint32_t now_s;
 };
 
@@ -83,6 +87,10 @@ struct row {
 #define ZERO_IF(row_name, condition)             \
     {                                            \
         .name = (row_name), .shown = (condition) \
+    }
+#define NUMBER_IF(row_name, function, condition)                       \
+    {                                                                  \
+        .name = (row_name), .number = (function), .shown = (condition) \
     }
 #define COUNTER_IF(row_name, which, condition)                           \
     {                                                                    \
@@ -273,6 +281,26 @@ static uint64_t get_found_flushed(const struct snapshot *snapshot)
     return get_found_gone(snapshot) - get_found_expired(snapshot);
 }
 
+static uint64_t get_crawl_running(const struct snapshot *snapshot)
+{
+    return snapshot->crawl_running;
+}
+
+static uint64_t get_crawl_starts(const struct snapshot *snapshot)
+{
+    return snapshot->crawl_starts;
+}
+
+static uint64_t get_prefixes(const struct snapshot *snapshot)
+{
+    return snapshot->prefixes;
+}
+
+static uint64_t get_prefixes_uncounted(const struct snapshot *snapshot)
+{
+    return snapshot->prefixes_uncounted;
+}
+
 static uint64_t ns_to_us(uint64_t ns)
 {
     return (ns + 999) / 1000;
@@ -442,8 +470,8 @@ static const struct row general_rows[] = {
     {.name = "slab_reassign_last_busy_status", .text = put_none, .shown = if_slab_reassign},
     ZERO_IF("slab_reassign_running", if_slab_reassign),
     ZERO_IF("slabs_moved", if_slab_reassign),
-    ZERO_IF("lru_crawler_running", if_crawler),
-    ZERO_IF("lru_crawler_starts", if_crawler),
+    NUMBER_IF("lru_crawler_running", get_crawl_running, if_crawler),
+    NUMBER_IF("lru_crawler_starts", get_crawl_starts, if_crawler),
     ZERO_IF("lru_maintainer_juggles", if_maintainer),
     NUMBER("malloc_fails", get_malloc_fails),
     NUMBER("log_worker_dropped", get_log_dropped),
@@ -576,6 +604,8 @@ static const struct row zbud_rows[] = {
     NUMBER("reclaim_us_p50", get_reclaim_us_p50),
     NUMBER("reclaim_us_p99", get_reclaim_us_p99),
     NUMBER("reclaim_us_max", get_reclaim_us_max),
+    NUMBER("detail_prefixes", get_prefixes),
+    NUMBER("detail_uncounted", get_prefixes_uncounted),
 };
 
 /* ---- the machinery ---- */
@@ -592,6 +622,8 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
     snapshot->now_s = now_s;
     cache_figures(stats->setup.cache, &snapshot->cache);
     budget_figures(stats->setup.budget, &snapshot->budget);
+    snapshot->crawl_running = control_crawl_running(stats->setup.control, &snapshot->crawl_starts);
+    snapshot->prefixes = prefixes_known(stats->setup.prefixes, &snapshot->prefixes_uncounted);
     const int failed = getrusage(RUSAGE_SELF, &snapshot->usage);
     assert(!failed);
     watch_figures(stats->setup.watch, &snapshot->watch);
@@ -672,14 +704,14 @@ static uint64_t row_number(const struct row *row, const struct snapshot *snapsho
     return row->counter > 0 ? snapshot->counted[row->counter - 1] : 0;
 }
 
-static bool emit_rows(const struct row *rows, size_t rows_count, const struct snapshot *snapshot,
-                      stats_emit_fn *emit, void *context)
+static bool emit_rows_of(const struct config *config, const struct row *rows, size_t rows_count,
+                         const struct snapshot *snapshot, stats_emit_fn *emit, void *context)
 {
     char value[STATS_VALUE_BYTES_MAX];
 
     for (size_t i = 0; i < rows_count; i++) {
         const struct row *row = &rows[i];
-        if (row->shown != NULL && !row->shown(snapshot->setup->config)) {
+        if (row->shown != NULL && !row->shown(config)) {
             continue;
         }
         if (row->text != NULL) {
@@ -692,6 +724,17 @@ static bool emit_rows(const struct row *rows, size_t rows_count, const struct sn
         }
     }
     return true;
+}
+
+static bool emit_rows(const struct row *rows, size_t rows_count, const struct snapshot *snapshot,
+                      stats_emit_fn *emit, void *context)
+{
+    struct control *control = snapshot->setup->control;
+    const bool emitted =
+        emit_rows_of(control_open(control), rows, rows_count, snapshot, emit, context);
+
+    control_close(control);
+    return emitted;
 }
 
 /* config_settings() cannot be stopped; what comes after a line that had no room is dropped. The
@@ -720,7 +763,10 @@ static void emit_setting(void *context, const char *name, const char *value)
 static bool emit_settings(const struct snapshot *snapshot, stats_emit_fn *emit, void *context)
 {
     struct settings_emit settings = {snapshot, emit, context, true};
-    config_settings(snapshot->setup->config, emit_setting, &settings);
+    struct control *control = snapshot->setup->control;
+
+    config_settings(control_open(control), emit_setting, &settings);
+    control_close(control);
     return settings.ok;
 }
 

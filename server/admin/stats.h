@@ -30,7 +30,9 @@ struct budget;
 struct cache;
 struct clock;
 struct config;
+struct control;
 struct counters_all;
+struct prefixes;
 struct stats;
 struct watch;
 
@@ -57,6 +59,8 @@ struct stats_setup {
     struct cache *cache;
     struct budget *budget;
     struct watch *watch;
+    struct control *control;
+    struct prefixes *prefixes;
 };
 
 /** stats_emit_fn - takes a line; both strings are borrowed. False: no room, stop. */

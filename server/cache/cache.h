@@ -369,7 +369,9 @@ struct cache_walk_item {
     uint64_t cas;
     uint32_t flags;
     uint32_t expiry_s;
-    bool fetched; /* hit before; forgotten when it was rescued as often as it was hit */
+    bool fetched;   /* hit before; forgotten when it was rescued as often as it was hit */
+    uint32_t age_s; /* since it was stored: to the second for 10 s, then to a sixth, never more */
+    size_t stored_bytes; /* what it takes, less its slot */
 };
 
 /* A walk over all items, and those of its last step. Its memory, 40 KiB, is the caller's; all zero

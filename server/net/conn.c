@@ -4,6 +4,7 @@
 #include "server/admin/watch.h"
 #include "server/budget.h"
 #include "server/clock.h"
+#include "server/command.h"
 #include "server/counters.h"
 #include "server/limits.h"
 #include "server/net/gather.h"
@@ -129,6 +130,7 @@ void conn_close(struct conn *conn)
     LIST_REMOVE(conn, roster);
     pthread_mutex_unlock(&host->roster_lock);
 
+    command_forget(host->command, &conn->parsed.request);
     buffer_free(&conn->input, host->budget);
     buffer_free(&conn->output, host->budget);
     counters_add(host->counters, COUNTER_CONNS_CLOSED, 1);

@@ -409,6 +409,8 @@ static enum progress execute(struct turn *turn)
         return make_room(turn, room_bytes);
     case COMMAND_MORE:
         return count_part(turn);
+    case COMMAND_PAUSE:
+        return PROGRESS_YIELDED;
     case COMMAND_SHUTDOWN:
         host->on_shutdown(false);
         break;
@@ -434,6 +436,9 @@ static enum progress answer(struct turn *turn)
     }
     if (conn->is_error) {
         const char *error = conn->parsed.error;
+        if (conn->parsed.bad_data) { /* a store that was tried, as memcached counts */
+            counters_add(turn->host->counters, COUNTER_CMD_SET, 1);
+        }
         const bool written = error == NULL || protocol_reply_line(reply, error);
         assert(written);
     } else if (conn->refused) {

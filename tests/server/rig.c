@@ -10,7 +10,9 @@
 /* clang-format on */
 
 #include "protocol/parse.h"
+#include "server/admin/control.h"
 #include "server/admin/log.h"
+#include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
@@ -82,6 +84,10 @@ struct rig *rig_new(const char *options)
         .cache = rig->cache,
         .budget = budget_new(rig->cache, rig->config.memory_bytes),
         .log = log_new(STDERR_FILENO, 0, still, NULL),
+        .control = control_new(&rig->config),
+        .prefixes =
+            prefixes_new(rig->cache, rig->config.memory_bytes, rig->config.prefix_delimiter),
+        .clock = &rig->clock,
     };
     const struct watch_setup watch = {
         .clock = &rig->clock,
@@ -92,6 +98,9 @@ struct rig *rig_new(const char *options)
     };
     rig->shared.watch = watch_new(&watch);
     assert(rig->shared.watch != NULL);
+    assert(rig->shared.control != NULL && rig->shared.prefixes != NULL);
+    const bool switched = prefixes_switch(rig->shared.prefixes, rig->config.detail_enabled);
+    assert(switched);
     const struct stats_setup stats = {
         .config = &rig->config,
         .clock = &rig->clock,
@@ -100,6 +109,8 @@ struct rig *rig_new(const char *options)
         .cache = rig->cache,
         .budget = rig->shared.budget,
         .watch = rig->shared.watch,
+        .control = rig->shared.control,
+        .prefixes = rig->shared.prefixes,
     };
     rig->shared.stats = stats_new(&stats);
     rig->command = command_new(&rig->shared, counters_set(rig->counters, 0));
@@ -115,6 +126,8 @@ void rig_free(struct rig *rig)
     command_free(rig->command);
     watch_free(rig->shared.watch);
     stats_free(rig->shared.stats);
+    prefixes_free(rig->shared.prefixes);
+    control_free(rig->shared.control);
     budget_free(rig->shared.budget);
     log_free(rig->shared.log);
     counters_free(rig->counters);
@@ -159,6 +172,9 @@ static void execute(struct rig *rig, struct protocol_request *request, struct pr
             make_room(rig, reply, room_bytes);
         } else if (rig->outcome == COMMAND_MORE) {
             rig->parts++;
+        } else if (rig->outcome == COMMAND_PAUSE) {
+            take(rig, reply);
+            rig->pieces++;
         } else {
             return;
         }

@@ -33,6 +33,7 @@ struct rig {
     size_t reply_bytes;           /* memory that replies start with; grown as they ask for it */
     size_t flushes;               /* how often a reply was taken away to make room */
     size_t parts;                 /* how often a request was suspended after a part of its keys */
+    size_t pieces;                /* how often a request went on in pieces */
     char *text;                   /* the last answer, RIG_TEXT_BYTES */
     size_t text_bytes;
 };
