@@ -4,9 +4,9 @@
  *
  *   request --words--> row of the table {verb, first word, how many} --> control, dump, clock ...
  *
- * Three kinds: dumps, which go on for as long as the cache is large (COMMAND_PAUSE); settings, which
- * "stats settings" shows; and what tunes parts that are not here (slab classes, a segmented LRU):
- * it is checked and shown as memcached does and has no effect.
+ * Three kinds: dumps, which go on for as long as the cache is large (COMMAND_PAUSE); settings,
+ * which "stats settings" shows; and what tunes parts that are not here (slab classes, a segmented
+ * LRU): it is checked and shown as memcached does and has no effect.
  *
  * A dump under way is known by the address of its request. So who carries one out must let it be
  * executed again until it is done, or say admin_forget().
