@@ -257,30 +257,6 @@ static uint64_t get_conns_share(const struct snapshot *snapshot)
     return snapshot->budget.share_bytes;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Items that a request, not the crawler, found to be gone. The engine counts the crawler's
- * together: where there are both, an item may be taken for one of the other kind, but the sum is
- * right. */
-static uint64_t get_found_gone(const struct snapshot *snapshot)
-{
-    const uint64_t gone = snapshot->cache.expired + snapshot->cache.flushed;
-    return gone - min_u64(gone, snapshot->cache.crawler_reclaimed);
-}
-
-static uint64_t get_found_expired(const struct snapshot *snapshot)
-{
-    return min_u64(snapshot->cache.expired, get_found_gone(snapshot));
-}
-
-static uint64_t get_found_flushed(const struct snapshot *snapshot)
-{
-    return get_found_gone(snapshot) - get_found_expired(snapshot);
-}
-
 static uint64_t get_crawl_running(const struct snapshot *snapshot)
 {
     return snapshot->crawl_running;
@@ -432,8 +408,8 @@ static const struct row general_rows[] = {
     COUNTER("cmd_meta", COUNTER_CMD_META),
     COUNTER("get_hits", COUNTER_GET_HITS),
     COUNTER("get_misses", COUNTER_GET_MISSES),
-    NUMBER("get_expired", get_found_expired),
-    NUMBER("get_flushed", get_found_flushed),
+    FIGURE("get_expired", missed_expired),
+    FIGURE("get_flushed", missed_flushed),
     COUNTER("delete_misses", COUNTER_DELETE_MISSES),
     COUNTER("delete_hits", COUNTER_DELETE_HITS),
     COUNTER("incr_misses", COUNTER_INCR_MISSES),

@@ -410,7 +410,8 @@ struct cache_figures {
     uint64_t index_bytes, index_slots;
     uint64_t pages_reclaimed, evicted, evicted_unfetched, rescued, expired, expired_unfetched,
         flushed;
-    uint64_t settled;  /* items compressed again in the background */
+    uint64_t missed_expired, missed_flushed; /* of expired, flushed: those that a request met */
+    uint64_t settled;                        /* items compressed again in the background */
     uint64_t deferred; /* items stored uncompressed, for the background to compress */
     uint64_t dictionaries, classes_learned, dictionary_bytes;
     uint64_t squeezed, pages_merged;

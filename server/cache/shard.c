@@ -65,6 +65,15 @@ void shard_count_gone(struct shard *shard, const struct shard_found *found, uint
         shard->counters.expired_unfetched++;
 }
 
+void shard_count_missed(struct shard *shard, const struct shard_found *found, uint32_t now_s)
+{
+    if (found->record.expiry_s > now_s)
+        shard->counters.missed_flushed++;
+    else
+        shard->counters.missed_expired++;
+    shard_count_gone(shard, found, now_s);
+}
+
 void shard_catch_up(struct shard *shard, uint32_t now_s)
 {
     if (shard->flush_at_s == 0 || now_s < shard->flush_at_s)
@@ -351,7 +360,7 @@ bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_
         return false;
     if (shard_alive(shard, &found->record, now_s))
         return true;
-    shard_count_gone(shard, found, now_s);
+    shard_count_missed(shard, found, now_s);
     shard_remove_and_tidy(shard, hash, found, now_s);
     return false;
 }
@@ -416,7 +425,7 @@ static enum cache_status get_locked(struct shard *shard, uint64_t hash, const vo
         if (status == CACHE_NO_ROOM)
             return status;
         if (!shard_alive(shard, &found.record, now_s)) {
-            shard_count_gone(shard, &found, now_s);
+            shard_count_missed(shard, &found, now_s);
             shard_remove_and_tidy(shard, hash, &found, now_s);
             return CACHE_NOT_FOUND;
         }

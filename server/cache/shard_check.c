@@ -16,6 +16,8 @@ static void add_counters(struct cache_figures *figures, const struct shard_count
     figures->deferred += counters->deferred;
     figures->expired += counters->expired;
     figures->expired_unfetched += counters->expired_unfetched;
+    figures->missed_expired += counters->missed_expired;
+    figures->missed_flushed += counters->missed_flushed;
     figures->flushed += counters->flushed;
     figures->crawler_checked += counters->crawler_checked;
     figures->crawler_reclaimed += counters->crawler_reclaimed;

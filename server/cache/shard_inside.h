@@ -33,6 +33,8 @@ struct shard_counters {
     uint64_t deferred;
     uint64_t expired;
     uint64_t expired_unfetched;
+    uint64_t missed_expired; /* of these, and of flushed, met by a request */
+    uint64_t missed_flushed;
     uint64_t flushed;
     uint64_t reclaimed; /* pages */
     uint64_t merged;    /* pages */
@@ -227,6 +229,8 @@ bool shard_replace(struct shard *shard, const struct gathered_item *item,
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s);
 /** shard_count_gone() - count an item that is not alive as expired or flushed. */
 void shard_count_gone(struct shard *shard, const struct shard_found *found, uint32_t now_s);
+/** shard_count_missed() - the same, of one that a request has met. */
+void shard_count_missed(struct shard *shard, const struct shard_found *found, uint32_t now_s);
 /** shard_catch_up() - carry out a flush whose time has come. */
 void shard_catch_up(struct shard *shard, uint32_t now_s) ZB_REQUIRES(shard->lock);
 void shard_note_oldest(struct shard *shard) ZB_REQUIRES(shard->lock);

@@ -142,7 +142,7 @@ static enum cache_status look_locked(struct shard *shard, uint64_t hash, const v
     enum cache_status status =
         view_any(shard, hash, key, key_bytes, look, now_s, codec, place, context, &found, view);
     if (status == CACHE_OK && !shard_alive(shard, &found.record, now_s)) {
-        shard_count_gone(shard, &found, now_s);
+        shard_count_missed(shard, &found, now_s);
         shard_remove_and_tidy(shard, hash, &found, now_s);
         status = CACHE_NOT_FOUND;
     }

@@ -277,6 +277,13 @@ static void test_expired_and_flushed_on_access(void **state)
     assert_int_equal(rig_stat(rig, "", "get_flushed"), 1);
     assert_int_equal(rig_stat(rig, "", "get_misses"), 3);
     assert_int_equal(rig_stat(rig, "", "curr_items"), 0);
+    /* Whatever the request. */
+    rig_expect(rig, "set a 0 5 1\r\n1\r\nset b 0 5 1\r\nx\r\nset c 0 5 1\r\nx\r\n",
+               "STORED\r\nSTORED\r\nSTORED\r\n");
+    rig->now_s += 5;
+    rig_expect(rig, "incr a 1\r\ndelete b\r\nmg c v\r\n", "NOT_FOUND\r\nNOT_FOUND\r\nEN\r\n");
+    assert_int_equal(rig_stat(rig, "", "get_expired"), 4);
+    assert_int_equal(rig_stat(rig, "", "get_flushed"), 1);
 }
 
 /* A section is answered whole whatever room there was at first. */
