@@ -136,6 +136,38 @@ static void test_fields(void **state)
     assert_true(met[1] && met[2]);
 }
 
+/* How old it is, as far as the background has marked time, and what it takes. */
+static void test_age_and_bytes(void **state)
+{
+    struct bench *bench = *state;
+    const size_t bytes = 300000;
+    uint8_t *entry = malloc(bytes);
+    const struct cache_store store = {.entry = entry,
+                                      .key_bytes = key_of(2, (char *)entry),
+                                      .value_bytes = bytes - 64,
+                                      .expiry_s = CACHE_NEVER};
+    assert_non_null(entry);
+    for (size_t i = store.key_bytes; i < bytes; i++)
+        entry[i] = (uint8_t)((i * 2654435761u) >> 13);
+    set(bench, 1, 1);
+    while (cache_maintain(bench->keeper, NOW))
+        continue;
+    for (uint32_t now_s = NOW; now_s <= NOW + 100; now_s++)
+        (void)cache_maintain(bench->keeper, now_s);
+    assert_int_equal(cache_store(bench->worker, &store, NOW + 100, NULL), CACHE_OK);
+    unsigned met = 0;
+    while (cache_walk(bench->cache, &bench->walk, NOW + 103)) {
+        for (unsigned i = 0; i < bench->walk.count; i++, met++) {
+            const struct cache_walk_item *item = &bench->walk.items[i];
+            const bool old = number_of(item) == 1;
+            assert_in_range(item->age_s, old ? 80 : 0, old ? 103 : 3);
+            assert_in_range(item->stored_bytes, old ? 12 : 8192, old ? 30 : bytes + 8192);
+        }
+    }
+    assert_int_equal(met, 2);
+    free(entry);
+}
+
 static uint8_t *place(void *context, const struct cache_item *item)
 {
     return (uint8_t *)context + item->key_bytes;
@@ -317,9 +349,15 @@ int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing),   TEST(test_fields),  TEST(test_fetched),
-        TEST(test_each_once), TEST(test_gone),    TEST(test_while_the_index_changes),
-        TEST(test_two_walks), TEST(test_threads),
+        TEST(test_nothing),
+        TEST(test_fields),
+        TEST(test_fetched),
+        TEST(test_age_and_bytes),
+        TEST(test_each_once),
+        TEST(test_gone),
+        TEST(test_while_the_index_changes),
+        TEST(test_two_walks),
+        TEST(test_threads),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
