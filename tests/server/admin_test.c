@@ -427,6 +427,69 @@ static void test_debugtime(void **state)
     rig_free(rig);
 }
 
+/* ---- whatever is sent ---- */
+
+static uint32_t draw(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u; /* Numerical Recipes' generator */
+    return *seed >> 8;
+}
+
+/* Words that mean something somewhere, and bytes that mean nothing. */
+static size_t put_noise(char *out, uint32_t *seed)
+{
+    static const char *const words[] = {
+        "metadump", "mgdump",  "crawl",     "sleep",
+        "tocrawl",  "enable",  "disable",   "all",
+        "hash",     "1",       "1,2",       ",,1",
+        "0",        "-1",      "1.5",       "99999999999999999999",
+        "reassign", "ratio",   "automove",  "window",
+        "tune",     "mode",    "flat",      "temp_ttl",
+        "detail",   "on",      "dump",      "off",
+        "sizes",    "noreply", "cachedump", "p",
+    };
+    if (draw(seed) % 8 != 0) {
+        const char *word = words[draw(seed) % (sizeof(words) / sizeof(words[0]))];
+        memcpy(out, word, strlen(word));
+        return strlen(word);
+    }
+    const size_t bytes = 1 + draw(seed) % 40;
+    for (size_t i = 0; i < bytes; i++) {
+        do {
+            out[i] = (char)draw(seed);
+        } while (out[i] == '\n' || out[i] == '\r');
+    }
+    return bytes;
+}
+
+static void test_noise(void **state)
+{
+    static const char *const verbs[] = {"lru_crawler", "slabs", "lru", "debugtime", "stats"};
+    struct rig *rig = rig_new("-m 64 -o debugtime,track_sizes");
+    uint32_t seed = 20261122;
+    char line[1024];
+
+    (void)state;
+    fill(rig, 10);
+    for (unsigned i = 0; i < 50000; i++) {
+        const char *verb = verbs[draw(&seed) % 5];
+        size_t used = strlen(verb);
+        memcpy(line, verb, used);
+        for (unsigned words = draw(&seed) % 10; words > 0; words--) {
+            line[used++] = ' ';
+            used += put_noise(line + used, &seed);
+        }
+        memcpy(line + used, "\r\n", 2);
+        const char *text = rig_ask_bytes(rig, line, used + 2);
+        assert_int_equal(rig->outcome, COMMAND_DONE);
+        assert_true(rig->text_bytes == 0 || text[rig->text_bytes - 1] == '\n');
+    }
+    rig_ask(rig, "lru_crawler enable\r\n");
+    assert_int_equal(rig_stat(rig, "", "lru_crawler_running"), 0);
+    assert_int_equal(rig_stat(rig, "zbud", "connections_held_bytes"), 0);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_detail_takes_memory_once),
         cmocka_unit_test(test_long_prefixes),
         cmocka_unit_test(test_debugtime),
+        cmocka_unit_test(test_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
