@@ -274,19 +274,17 @@ static bool write_items(struct dump *dump, struct protocol_reply *reply, uint32_
     return true;
 }
 
-/* DUMP_DONE: all items are written. */
+/* DUMP_DONE: all items are written. What a step gives is written by the next call. */
 static enum dump_status walk(struct dump *dump, struct protocol_reply *reply, uint32_t now_s)
 {
-    for (unsigned steps = 0; steps < DUMP_STEPS; steps++) {
-        if (!write_items(dump, reply, now_s)) {
-            return DUMP_MORE;
-        }
-        if (dump->walked) {
-            return DUMP_DONE;
-        }
-        dump->walked = !cache_walk(dump->setup.cache, &dump->walk, now_s);
-        dump->next = 0;
+    if (!write_items(dump, reply, now_s)) {
+        return DUMP_MORE;
     }
+    if (dump->walked) {
+        return DUMP_DONE;
+    }
+    dump->walked = !cache_walk(dump->setup.cache, &dump->walk, now_s);
+    dump->next = 0;
     return DUMP_MORE;
 }
 

@@ -4,8 +4,8 @@
  *   cache_walk() --> some items --> a line each --> reply     lru_crawler metadump, mgdump,
  *   prefixes_at() --------------------^                       stats cachedump, sizes, detail dump
  *
- * A dump is an object that knows how far it is. Each call writes what some steps of the walk give,
- * some 70 us of work, or less where the reply is full; in between others are served, and the
+ * A dump is an object that knows how far it is. Each call writes what a step of the walk has given,
+ * some 40 us of work, or less where the reply is full; in between others are served, and the
  * client takes what was written. So a dump holds the memory of one step whatever the cache's size
  * and the client's speed.
  *
@@ -25,7 +25,6 @@
 
 /* "key=" with each of 250 bytes as %XX, and numbers; no other line is longer. */
 #define DUMP_LINE_BYTES_MAX    1024u
-#define DUMP_STEPS             2u         /* of the walk, a call */
 #define DUMP_CACHE_BYTES_MAX   (2u << 20) /* of "stats cachedump", as memcached has it */
 #define DUMP_SIZE_BUCKET_BYTES 32u        /* of "stats sizes", as memcached has it */
 
