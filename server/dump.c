@@ -1,6 +1,7 @@
 #include "server/dump.h"
 
 #include "server/admin/prefixes.h"
+#include "server/admin/watch_event.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 
@@ -63,28 +64,6 @@ static void write_bytes(struct protocol_reply *reply, const void *bytes, size_t 
     reply->used += count;
 }
 
-/* RFC 3986's unreserved characters stand for themselves, all other bytes as %XX. */
-static void write_encoded(struct protocol_reply *reply, const uint8_t *key, size_t bytes)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    uint8_t *out = reply->data + reply->used;
-
-    assert(3 * bytes <= protocol_reply_room(reply));
-    for (size_t i = 0; i < bytes; i++) {
-        const uint8_t byte = key[i];
-        const bool letter = (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z');
-        if (letter || (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' ||
-            byte == '~') {
-            *out++ = byte;
-        } else {
-            *out++ = '%';
-            *out++ = (uint8_t)digits[byte >> 4];
-            *out++ = (uint8_t)digits[byte & 15];
-        }
-    }
-    reply->used = (size_t)(out - reply->data);
-}
-
 /* RFC 4648, section 4. */
 static void write_base64(struct protocol_reply *reply, const uint8_t *key, size_t bytes)
 {
@@ -126,7 +105,8 @@ static void write_meta(struct dump *dump, const struct cache_walk_item *item,
         (void)snprintf(expiry, sizeof(expiry), "%" PRIu32, item->expiry_s);
     }
     write_bytes(reply, "key=", 4);
-    write_encoded(reply, item->key, item->key_bytes);
+    assert(3 * item->key_bytes < protocol_reply_room(reply));
+    reply->used += watch_encode_key(item->key, item->key_bytes, (char *)reply->data + reply->used);
     write_line(reply,
                " exp=%s la=%" PRIu32 " cas=%" PRIu64 " fetch=%s cls=" CLASS
                " size=%zu flags=%" PRIu32 " \n",

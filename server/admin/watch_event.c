@@ -66,10 +66,10 @@ static bool stands_for_itself(uint8_t byte)
            (byte >= 'a' && byte <= 'z') || (byte != '\0' && strchr("-._~", byte) != NULL);
 }
 
-/* As in a URI: no byte of a key can end the line or part a word. */
-static void encode_key(const uint8_t *key, size_t key_bytes, char out[3 * WATCH_KEY_BYTES_MAX + 1])
+size_t watch_encode_key(const uint8_t *key, size_t key_bytes, char *out)
 {
     static const char digits[] = "0123456789ABCDEF";
+    const char *const begin = out;
 
     for (size_t i = 0; i < key_bytes; i++) {
         if (stands_for_itself(key[i])) {
@@ -81,6 +81,7 @@ static void encode_key(const uint8_t *key, size_t key_bytes, char out[3 * WATCH_
         *out++ = digits[key[i] & 15];
     }
     *out = '\0';
+    return (size_t)(out - begin);
 }
 
 /* What stands between the time and the end of the line. */
@@ -145,7 +146,7 @@ size_t watch_event_line(const struct watch_event *event, const uint8_t *key,
     if (event->type == WATCH_CONN_NEW || event->type == WATCH_CONN_CLOSE) {
         rest = print_conn(event, key, line + head, room);
     } else {
-        encode_key(key, event->key_bytes, encoded);
+        (void)watch_encode_key(key, event->key_bytes, encoded);
         rest = print_item(event, encoded, line + head, room);
     }
     assert(rest > 0 && (size_t)rest < room); /* over the NUL comes the \n */

@@ -107,4 +107,13 @@ size_t watch_event_line(const struct watch_event *event, const uint8_t *key,
  */
 uint32_t watch_kinds(const void *words, size_t bytes);
 
+/**
+ * watch_encode_key() - a key as in a URI, so that no byte of it ends a line or parts a word; dumps
+ * have it so too.
+ * @out: 3 * key_bytes + 1 bytes of room; a NUL ends it.
+ *
+ * Returns its length without the NUL.
+ */
+size_t watch_encode_key(const uint8_t *key, size_t key_bytes, char *out);
+
 #endif
