@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include "server/admin/auth.h"
 #include "server/admin/config.h"
 #include "server/admin/control.h"
 #include "server/admin/log.h"
@@ -42,6 +43,7 @@ struct server {
     struct cache *cache;
     struct counters_all *counters;
     struct budget *budget;
+    struct auth *auth; /* NULL: everybody may speak */
     struct stats *stats;
     struct watch *watch;
     struct control *control;
@@ -73,7 +75,16 @@ static void on_hangup(evutil_socket_t number, short what, void *context)
 
     (void)number;
     (void)what;
-    log_say(server->log, LOG_ALWAYS, "SIGHUP: there is nothing to read again");
+    if (server->auth == NULL) {
+        log_say(server->log, LOG_ALWAYS, "SIGHUP: there is nothing to read again");
+        return;
+    }
+    char error[AUTH_ERROR_BYTES_MAX + 1];
+    if (auth_reload(server->auth, error)) {
+        log_say(server->log, LOG_ALWAYS, "SIGHUP: users are read again");
+    } else {
+        log_say(server->log, LOG_ALWAYS, "SIGHUP: %s; users stay as they were", error);
+    }
 }
 
 /* The command "shutdown", from a worker's thread: the way from outside is taken, as there is no
@@ -202,6 +213,21 @@ static bool make_cache(struct server *server)
     return server->cache != NULL;
 }
 
+static bool make_auth(struct server *server)
+{
+    const char *path = server->config->auth_path;
+    char error[AUTH_ERROR_BYTES_MAX + 1];
+
+    if (path == NULL) {
+        return true;
+    }
+    server->auth = auth_new(path, error);
+    if (server->auth == NULL) {
+        log_say(server->log, LOG_ALWAYS, "-Y, --auth-file: %s", error);
+    }
+    return server->auth != NULL;
+}
+
 static bool make_shared(struct server *server)
 {
     const struct config *config = server->config;
@@ -260,6 +286,7 @@ static bool make_net(struct server *server)
         .command = &server->command,
         .counters = server->counters,
         .budget = server->budget,
+        .auth = server->auth,
         .log = server->log,
         .base = server->base,
         .on_shutdown = on_shutdown,
@@ -313,7 +340,7 @@ static bool set_up(struct server *server)
         log_say(server->log, LOG_ALWAYS, "cannot make an event base");
         return false;
     }
-    if (!make_cache(server) || !make_shared(server) || !make_net(server)) {
+    if (!make_auth(server) || !make_cache(server) || !make_shared(server) || !make_net(server)) {
         return false;
     }
     server->footprint = footprint_new(server->cache, server->budget, server->config->threads + 1);
@@ -359,6 +386,7 @@ void server_free(struct server *server)
     net_free(server->net);
     watch_free(server->watch);
     server->watch = NULL; /* what is evicted from here on is nobody's business */
+    auth_free(server->auth);
     footprint_free(server->footprint);
     stats_free(server->stats);
     prefixes_free(server->prefixes);

@@ -582,8 +582,10 @@ static void set_defaults(struct parser *parser)
 /* What no option can tell alone. */
 static enum config_status check_whole(struct parser *parser, bool as_root)
 {
-    const struct config *config = parser->config;
+    struct config *config = parser->config;
 
+    if (config->auth_path != NULL)
+        config->protocol = CONFIG_PROTOCOL_ASCII;
     if (config->item_bytes_max > config->memory_bytes / 2)
         return fail(parser, EX_USAGE,
                     "-I, --max-item-size: %zu bytes are more than half of the memory (-m)",

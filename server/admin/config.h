@@ -33,6 +33,7 @@
 #define CONFIG_PORT_ANY          (-1) /* the system chooses a free one */
 #define CONFIG_PORT_UNSET        (-2) /* of a listen address: struct config's port holds */
 
+#define CONFIG_PROTOCOL_ASCII    1u /* of -B's choices */
 #define CONFIG_ITEM_BYTES_MIN    1024u
 #define CONFIG_ITEM_BYTES_MAX    (128u << 20)
 #define CONFIG_MEMORY_BYTES_MAX  (((size_t)1 << 39) - ((size_t)2 << 20)) /* the cache's */
@@ -103,7 +104,8 @@ struct config {
     bool coredumps; /* -r */
 
     /* protocol */
-    uint32_t protocol;     /* -B: 0 auto, 1 ascii */
+    uint32_t protocol;     /* -B: 0 auto, or CONFIG_PROTOCOL_ASCII, which -Y says too */
+    const char *auth_path; /* -Y: users and passwords; NULL: everybody may speak */
     char prefix_delimiter; /* -D */
     bool detail_enabled;   /* -D given: statistics by prefix from the start */
     bool cas_enabled;      /* false: -C */

@@ -8,9 +8,11 @@
 #define HELP_COLUMN  36 /* where the text begins */
 #define HELP_COLUMNS 100
 
-static const char *or_null(const char *text)
+static const char *or_none(const char *text, const char *none)
 {
-    return text != NULL && text[0] != '\0' ? text : "NULL";
+    if (text != NULL && text[0] != '\0')
+        return text;
+    return none != NULL ? none : "NULL";
 }
 
 static void show(const struct config *config, const struct option_row *row, char *value,
@@ -41,10 +43,10 @@ static void show(const struct config *config, const struct option_row *row, char
         break;
     case SHOW_TEXT:
         memcpy(&text, field, sizeof(text));
-        snprintf(value, value_bytes, "%s", or_null(text));
+        snprintf(value, value_bytes, "%s", or_none(text, row->none));
         break;
     case SHOW_ARRAY:
-        snprintf(value, value_bytes, "%s", or_null((const char *)field));
+        snprintf(value, value_bytes, "%s", or_none((const char *)field, NULL));
         break;
     case SHOW_CENTS:
         snprintf(value, value_bytes, "%.2f", (double)number / 1e6);

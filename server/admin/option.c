@@ -101,7 +101,10 @@ const struct option_row OPTION_ROWS[] = {
      .why = "the binary protocol is not supported", SHOWN(CHOICE, "binding_protocol"),
      .shown = "auto-negotiate|ascii", .help = "auto or ascii, which are the same here"},
     {CONSTANT("auth_enabled_sasl", "no")},
-    {CONSTANT("auth_enabled_ascii", "no")},
+    {TAKEN(PROTOCOL), LONG('Y', "auth-file"), TEXT("file"), INTO(auth_path), .none = "no",
+     SHOWN(TEXT, "auth_enabled_ascii"),
+     .help = "users and passwords, user:password on each of at most 8 lines, one of which a client "
+             "must send first, as a set of \"user password\"; read again on SIGHUP"},
     {TAKEN(MEMORY), LONG('I', "max-item-size"), .type = OPTION_SIZE, .argument = "size",
      RANGE(CONFIG_ITEM_BYTES_MIN, CONFIG_ITEM_BYTES_MAX), INTO(item_bytes_max), .initial = "1m",
      SHOWN(NUMBER, "item_size_max"),
@@ -244,7 +247,6 @@ const struct option_row OPTION_ROWS[] = {
     {INERT(NO_FLASH), SUB("ext_page_size"), NUMBER(1, U32_MAX)},
     {INERT(NO_FLASH), SUB("ext_threads"), NUMBER(1, U32_MAX)},
 
-    {REFUSED("authentication is not supported yet"), LONG('Y', "auth-file"), TEXT("file")},
     {REFUSED("warm restart is not supported yet"), LONG('e', "memory-file"), TEXT("file")},
     {REFUSED("SASL belongs to the binary protocol, which is not supported"),
      LONG('S', "enable-sasl"), FLAG(1)},

@@ -47,7 +47,7 @@ enum option_show {
     SHOW_YES_NO,
     SHOW_ON_OFF,
     SHOW_CHAR,
-    SHOW_TEXT,     /* a const char * field; NULL where not given */
+    SHOW_TEXT,     /* a const char * field, or @none */
     SHOW_ARRAY,    /* a char[] field; NULL where empty */
     SHOW_CENTS,    /* fraction with 2 digits */
     SHOW_MILLS,    /* fraction with 3 digits */
@@ -93,6 +93,7 @@ struct option_row {
     const char *help;
     const char *why;     /* inert and refused: the reason; else what to add to a range error */
     const char *setting; /* the name in "stats settings" */
+    const char *none;    /* SHOW_TEXT: what is shown where it was not given; NULL: "NULL" */
     const char *shown;   /* SHOW_CONSTANT: the value; SHOW_CHOICE: the names, parted by '|' */
 };
 

@@ -97,6 +97,7 @@ static void tell(const struct conn *conn, enum watch_type type)
 void conn_open(struct conn *conn, struct conn_host *host)
 {
     conn->host = host;
+    conn->authenticated = host->auth == NULL;
     atomic_store_explicit(&conn->active_s, clock_now_s(host->clock), memory_order_relaxed);
     pthread_mutex_lock(&host->roster_lock);
     LIST_INSERT_HEAD(&host->roster, conn, roster);

@@ -24,6 +24,7 @@
  *   CONN-4  replies leave in the order of their requests; none is lost because the client has shut
  *           its sending side.
  *   CONN-5  watched for exactly one of reading and writing.
+ *   CONN-6  where users have passwords nothing is executed for one that has not sent them.
  *
  * Threads: a connection belongs to the thread that accepted it until it is opened on a worker, then
  * to that worker's. The roster is read by others, under its lock.
@@ -40,6 +41,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct auth;
 struct budget;
 struct clock;
 struct command;
@@ -62,6 +64,7 @@ struct conn_host {
     struct command *command;
     struct counters *counters;
     struct budget *budget;
+    struct auth *auth; /* NULL: everybody may speak */
     const struct clock *clock;
     struct log *log;
     size_t value_bytes_max; /* larger ones are refused while they are read */

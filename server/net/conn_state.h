@@ -46,12 +46,13 @@ enum conn_doing {
 struct conn {
     struct conn_host *host;
     int fd;
-    short watched; /* EV_READ, EV_WRITE or, before it is opened, 0 */
-    bool queued;   /* in host->ready */
-    bool eof;      /* the client has shut its sending side */
-    bool closing;  /* close once the output is written */
-    bool is_error; /* parsed is an error line, not a request */
-    bool refused;  /* there is no memory for parsed.request: answer just that */
+    short watched;      /* EV_READ, EV_WRITE or, before it is opened, 0 */
+    bool queued;        /* in host->ready */
+    bool eof;           /* the client has shut its sending side */
+    bool closing;       /* close once the output is written */
+    bool is_error;      /* parsed is a line to be answered, not a request */
+    bool authenticated; /* or need not be */
+    bool refused;       /* there is no memory for parsed.request: answer just that */
     enum conn_step step;
     uint8_t reason; /* enum watch_reason: why it will be closed */
 

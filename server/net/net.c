@@ -41,6 +41,7 @@ static bool make_workers(struct net *net)
             .command = command_new(setup->command, counters),
             .counters = counters,
             .budget = setup->budget,
+            .auth = setup->auth,
             .clock = setup->clock,
             .log = setup->log,
             .value_bytes_max = config->item_bytes_max,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct auth;
 struct budget;
 struct clock;
 struct command_shared;
@@ -27,6 +28,7 @@ struct net_setup {
     const struct command_shared *command;
     struct counters_all *counters;
     struct budget *budget;
+    struct auth *auth; /* NULL: everybody may speak */
     struct log *log;
     struct event_base *base;
     void (*on_shutdown)(bool graceful); /* from a worker's thread */

@@ -1,5 +1,7 @@
 #include "server/net/turn.h"
 
+#include "protocol/login.h"
+#include "server/admin/auth.h"
 #include "server/admin/log.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
@@ -317,11 +319,40 @@ static void look_ahead(struct turn *turn)
     turn->ahead_at = from->data + from->start;
 }
 
+/* What a connection says before it is known who it is. Its answer is a line, whatever it is. */
+static enum protocol_result login(const struct turn *turn)
+{
+    struct conn *conn = turn->conn;
+    struct counters *counters = turn->host->counters;
+    struct protocol_parsed *parsed = &conn->parsed;
+    const struct buffer *from = turn->from;
+
+    const enum protocol_result result =
+        protocol_login(from->data + from->start, buffer_count(from), parsed);
+    if (result != PROTOCOL_REQUEST) {
+        return result;
+    }
+    const struct protocol_slice user = parsed->request.key;
+    const struct protocol_slice password = parsed->request.value;
+    conn->authenticated =
+        auth_check(turn->host->auth, user.data, user.bytes, password.data, password.bytes);
+    explicit_bzero(password.data, password.bytes);
+    counters_add(counters, COUNTER_AUTH_CMDS, 1);
+    if (!conn->authenticated) {
+        counters_add(counters, COUNTER_AUTH_ERRORS, 1);
+    }
+    parsed->error = conn->authenticated ? "STORED" : "CLIENT_ERROR authentication failure";
+    return PROTOCOL_ERROR;
+}
+
 /* Parses the next request, if that was not done before: the bytes are still where they were. */
 static enum protocol_result parse_next(struct turn *turn)
 {
     const struct buffer *from = turn->from;
 
+    if (!turn->conn->authenticated) {
+        return login(turn);
+    }
     if (turn->ahead_next == turn->ahead_count && !turn->first) {
         look_ahead(turn); /* the first is most often alone */
     }
@@ -510,7 +541,7 @@ static bool drop_value(struct turn *turn)
     struct buffer *from = turn->from;
 
     counters_add(turn->host->counters, COUNTER_INPUT_REFUSED, 1);
-    if (conn->step != CONN_PARSE || conn->wanted == 0) {
+    if (conn->step != CONN_PARSE || conn->wanted == 0 || !conn->authenticated) {
         return false;
     }
     const size_t count = buffer_count(from);

@@ -177,6 +177,7 @@ struct worker *worker_new(const struct worker_setup *setup)
         .command = setup->command,
         .counters = setup->counters,
         .budget = setup->budget,
+        .auth = setup->auth,
         .clock = setup->clock,
         .log = setup->log,
         .value_bytes_max = setup->value_bytes_max,

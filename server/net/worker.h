@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct auth;
 struct budget;
 struct clock;
 struct command;
@@ -35,6 +36,7 @@ struct worker_setup {
     struct command *command;
     struct counters *counters;
     struct budget *budget;
+    struct auth *auth; /* may be NULL */
     const struct clock *clock;
     struct log *log;
     size_t value_bytes_max;

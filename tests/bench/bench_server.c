@@ -48,7 +48,7 @@ struct bench_server *bench_server_start(const char *program, const char *options
     if (server == NULL)
         bench_fail(program, "no memory");
     bench_bind(core);
-    server->peer = peer_start(program, options, false, error);
+    server->peer = peer_start(program, options, PEER_TCP, error);
     bench_bind(BENCH_ANY_CORE);
     if (server->peer == NULL)
         bench_fail(program, error);

@@ -64,7 +64,7 @@ static int set_up(void **state)
     struct stage *stage = *state;
     char error[PEER_ERROR_BYTES] = "";
 
-    stage->peer = peer_start(stage->server, "-m 64", false, error);
+    stage->peer = peer_start(stage->server, "-m 64", PEER_TCP, error);
     stage->client = client_new();
     if (stage->peer == NULL || stage->client == NULL ||
         peer_connect(stage->peer, stage->client) != CLIENT_OK)

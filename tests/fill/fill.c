@@ -320,7 +320,7 @@ static void test_fill(struct test *test)
     struct peer *peer;
 
     snprintf(options, sizeof(options), "-m %" PRIu64 " -t 2", test->memory_mb);
-    peer = corpus != NULL ? peer_start(test->program, options, false, error) : NULL;
+    peer = corpus != NULL ? peer_start(test->program, options, PEER_TCP, error) : NULL;
     if (peer == NULL) {
         judge(test, false, error);
     } else {
@@ -385,7 +385,7 @@ static void test_large_value(struct test *test)
 {
     const uint64_t memory_mb = 64;
     char error[PEER_ERROR_BYTES];
-    struct peer *peer = peer_start(test->program, "-m 64 -I 2m -t 2", false, error);
+    struct peer *peer = peer_start(test->program, "-m 64 -I 2m -t 2", PEER_TCP, error);
     struct client *client = client_new();
     struct figures *zbud = calloc(1, sizeof(*zbud));
     struct sampler sampler;

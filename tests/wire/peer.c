@@ -17,10 +17,13 @@
 
 #define STARTS_MAX  10 /* ports tried */
 #define OPTIONS_MAX 64
+#define LOGIN       "set login 0 0 8\r\nwire tap\r\n" /* as PEER_USERS has it */
 
 struct peer {
     pid_t child; /* 0: it has ended and been waited for */
     int exit_status;
+    enum peer_way way;
+    bool has_users; /* who connects must log in */
     uint16_t port;
     char folder[32]; /* of the unix socket; "" over TCP */
     char path[48];
@@ -54,7 +57,8 @@ static bool make_arguments(const struct peer *peer, const char *program, const c
     if (peer->path[0] != '\0')
         (void)snprintf(where, sizeof(where), "-s %s -a 700", peer->path);
     else
-        (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0", (unsigned)peer->port);
+        (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0 %s", (unsigned)peer->port,
+                       peer->way == PEER_LOGIN ? "-Y " PEER_USERS : "");
     int bytes = snprintf(arguments->text, sizeof(arguments->text), "%s %s %s %s", program, where,
                          geteuid() == 0 ? "-u root" : "", options);
     if ((size_t)bytes >= sizeof(arguments->text))
@@ -94,11 +98,30 @@ bool peer_running(const struct peer *peer)
     return answer == 0 && info.si_pid == 0;
 }
 
-enum client_status peer_connect(const struct peer *peer, struct client *client)
+static enum client_status connect_to(const struct peer *peer, struct client *client)
 {
     if (peer->path[0] != '\0')
         return client_connect_unix(client, peer->path, PEER_TIMEOUT_MS);
     return client_connect_tcp(client, "127.0.0.1", peer->port, PEER_TIMEOUT_MS);
+}
+
+static enum client_status log_in(struct client *client)
+{
+    struct client_slice line;
+    enum client_status status = client_queue(client, LOGIN, strlen(LOGIN));
+    if (status == CLIENT_OK)
+        status = client_flush(client);
+    if (status == CLIENT_OK)
+        status = client_receive_line(client, &line);
+    if (status == CLIENT_OK && (line.bytes != 6 || memcmp(line.data, "STORED", 6) != 0))
+        status = CLIENT_UNEXPECTED;
+    return status;
+}
+
+enum client_status peer_connect(const struct peer *peer, struct client *client)
+{
+    enum client_status status = connect_to(peer, client);
+    return status == CLIENT_OK && peer->way == PEER_LOGIN ? log_in(client) : status;
 }
 
 /* The process id that whoever listens there gives; 0: nobody, or no sense. */
@@ -107,7 +130,9 @@ static long pid_of_listener(const struct peer *peer)
     struct client *client = client_new();
     assert(client != NULL);
     long pid = 0;
-    if (peer_connect(peer, client) == CLIENT_OK && client_stats(client, "") == CLIENT_OK) {
+    if (connect_to(peer, client) == CLIENT_OK &&
+        (!peer->has_users || log_in(client) == CLIENT_OK) &&
+        client_stats(client, "") == CLIENT_OK) {
         struct client_stat stat;
         while (client_read_stat(client, &stat) == CLIENT_OK) {
             char digits[24];
@@ -166,11 +191,13 @@ static void remove_folder(const struct peer *peer)
         (void)rmdir(peer->folder);
 }
 
-struct peer *peer_start(const char *program, const char *options, bool over_unix, char *error)
+struct peer *peer_start(const char *program, const char *options, enum peer_way way, char *error)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     assert(peer != NULL);
-    if (over_unix) {
+    peer->way = way;
+    peer->has_users = way == PEER_LOGIN || strstr(options, "-Y ") != NULL;
+    if (way == PEER_UNIX) {
         (void)snprintf(peer->folder, sizeof(peer->folder), P_tmpdir "/peer.XXXXXX");
         if (mkdtemp(peer->folder) == NULL) {
             (void)snprintf(error, PEER_ERROR_BYTES, "%s: %s", peer->folder, strerror(errno));
@@ -180,7 +207,7 @@ struct peer *peer_start(const char *program, const char *options, bool over_unix
         (void)snprintf(peer->path, sizeof(peer->path), "%s/socket", peer->folder);
     }
     for (int tries = 0; tries < STARTS_MAX; tries++) {
-        peer->port = over_unix ? 0 : free_port();
+        peer->port = way == PEER_UNIX ? 0 : free_port();
         if (launch(peer, program, options, error))
             return peer;
     }

@@ -18,16 +18,25 @@
 /* Reached only where something is wrong, on the slowest build and the busiest machine. */
 #define PEER_TIMEOUT_MS  30000
 
+/* How a server is reached. */
+enum peer_way {
+    PEER_TCP,
+    PEER_UNIX,  /* a socket in a folder of its own instead of 127.0.0.1 */
+    PEER_LOGIN, /* as PEER_TCP, with -Y; each connection sends user and password first */
+};
+
+/* For -Y; of PEER_LOGIN and of transcripts. */
+#define PEER_USERS "tests/wire/users"
+
 struct peer;
 
 /**
  * peer_start() - run a server and wait until it answers.
- * @program:   a path, or a name to be looked for on PATH.
- * @options:   words with blanks between; where to listen, and -u as root, are added.
- * @over_unix: listen on a unix socket in a folder of its own instead of on 127.0.0.1.
- * @error:     PEER_ERROR_BYTES, set where the answer is NULL.
+ * @program: a path, or a name to be looked for on PATH.
+ * @options: words with blanks between; where to listen, and -u as root, are added.
+ * @error:   PEER_ERROR_BYTES, set where the answer is NULL.
  */
-struct peer *peer_start(const char *program, const char *options, bool over_unix, char *error)
+struct peer *peer_start(const char *program, const char *options, enum peer_way way, char *error)
     __attribute__((warn_unused_result));
 
 /**

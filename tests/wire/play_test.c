@@ -235,7 +235,7 @@ static void plays_fail_where_they_must(void **state)
     };
     const bool *bytewise = *state;
     char failure[PLAY_FAILURE_BYTES];
-    struct peer *peer = peer_start("memcached", "-m 64", false, failure);
+    struct peer *peer = peer_start("memcached", "-m 64", PEER_TCP, failure);
     assert_non_null(peer);
     struct client *client = client_new();
     assert_non_null(client);
@@ -264,9 +264,9 @@ static void peers_that_do_not_start(void **state)
 {
     char error[PEER_ERROR_BYTES] = "";
     (void)state;
-    assert_null(peer_start("/nonexistent/server", "", false, error));
+    assert_null(peer_start("/nonexistent/server", "", PEER_TCP, error));
     assert_non_null(strstr(error, "/nonexistent/server"));
-    assert_null(peer_start("memcached", "--no-such-option", true, error));
+    assert_null(peer_start("memcached", "--no-such-option", PEER_UNIX, error));
     assert_non_null(strstr(error, "--no-such-option"));
 }
 

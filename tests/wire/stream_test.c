@@ -69,7 +69,7 @@ static int set_up(void **state)
 static void start(struct stage *stage, const char *options)
 {
     char error[PEER_ERROR_BYTES];
-    stage->peer = peer_start(stage->server.program, options, false, error);
+    stage->peer = peer_start(stage->server.program, options, PEER_TCP, error);
     if (stage->peer == NULL)
         fail_msg("%s", error);
     stage->client = client_new();

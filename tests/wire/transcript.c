@@ -68,7 +68,7 @@ static void read_differ(struct reader *reader, const char *text)
         reader->wrong = "differ wants two names";
 }
 
-/* "server:", "over:", "whole:". False where the line is none of these. */
+/* "server:", "over:", "whole:", "plain:". False where the line is none of these. */
 static bool read_header(struct reader *reader, const char *line)
 {
     struct transcript *transcript = reader->transcript;
@@ -81,6 +81,8 @@ static bool read_header(struct reader *reader, const char *line)
         transcript->over_unix = true;
     } else if ((text = behind(line, "whole: ")) != NULL) {
         transcript->whole = true;
+    } else if ((text = behind(line, "plain: ")) != NULL) {
+        transcript->plain = true;
     } else {
         return false;
     }

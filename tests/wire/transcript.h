@@ -4,6 +4,7 @@
  *   server: -m 64 -c 20                 options of the server, beside where it listens
  *   over: unix                          a unix socket instead of TCP
  *   whole: <reason>                     not to be played byte by byte
+ *   plain: <reason>                     not to be played in another way (peer.h)
  *
  *   # a comment
  *   > set key 0 0 5                     send the line and \r\n, on connection A
@@ -68,6 +69,7 @@ struct transcript {
     char options[TRANSCRIPT_OPTIONS_BYTES];
     bool over_unix;
     bool whole;
+    bool plain;
     struct transcript_step *steps;
     size_t steps_count;
 };

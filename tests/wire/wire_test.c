@@ -3,7 +3,8 @@
  *
  *   wire_test <our server> <transcript>...
  *
- * Each is a case of its own: <transcript>/<server>, and again with every byte a write of its own.
+ * Each is a case of its own: <transcript>/<server>, and again with every byte a write of its own,
+ * and again, at ours, by clients that log in first.
  * Every case has a server started for it. memcached is found on PATH; where it is missing, or
  * is not the version whose answers are written down, that is a failed case.
  */
@@ -26,7 +27,7 @@
 #define MEMCACHED         "memcached"
 #define MEMCACHED_VERSION "memcached 1.6.18"
 #define CASE_NAME_BYTES   160u
-#define PLAYS             4u /* of each transcript */
+#define PLAYS             5u /* of each transcript */
 
 struct wire_case {
     char name[CASE_NAME_BYTES];
@@ -34,6 +35,7 @@ struct wire_case {
     const char *path;
     enum transcript_for whom;
     bool bytewise;
+    enum peer_way way; /* PEER_TCP: as the transcript says */
 };
 
 static void play_case(void **state)
@@ -47,7 +49,8 @@ static void play_case(void **state)
     }
     struct play play = {.transcript = &transcript, .whom = wire->whom, .bytewise = wire->bytewise};
     bool good = true;
-    struct peer *peer = peer_start(wire->server, transcript.options, transcript.over_unix, failure);
+    enum peer_way way = transcript.over_unix ? PEER_UNIX : wire->way;
+    struct peer *peer = peer_start(wire->server, transcript.options, way, failure);
     if (peer != NULL)
         good = play_transcript(&play, peer, failure);
     transcript_free(&transcript);
@@ -79,38 +82,44 @@ static void name_case(struct wire_case *wire)
 {
     const char *slash = strrchr(wire->path, '/');
     const char *base = slash != NULL ? slash + 1 : wire->path;
-    (void)snprintf(wire->name, sizeof(wire->name), "%.*s/%s%s", (int)strcspn(base, "."), base,
+    (void)snprintf(wire->name, sizeof(wire->name), "%.*s/%s%s%s", (int)strcspn(base, "."), base,
                    wire->whom == TRANSCRIPT_FOR_OURS ? "zbcached" : MEMCACHED,
-                   wire->bytewise ? "/bytewise" : "");
+                   wire->bytewise ? "/bytewise" : "", wire->way == PEER_LOGIN ? "/login" : "");
 }
 
-/* Whether the transcript says that it cannot be cut; one that cannot be read fails in each case. */
-static bool is_whole(const char *path)
+/* The ways a transcript is played. */
+static const struct {
+    enum transcript_for whom;
+    bool bytewise;
+    enum peer_way way;
+} WAYS[PLAYS] = {
+    {TRANSCRIPT_FOR_OURS, false, PEER_TCP},   {TRANSCRIPT_FOR_MEMCACHED, false, PEER_TCP},
+    {TRANSCRIPT_FOR_OURS, true, PEER_TCP},    {TRANSCRIPT_FOR_MEMCACHED, true, PEER_TCP},
+    {TRANSCRIPT_FOR_OURS, false, PEER_LOGIN},
+};
+
+/* One that cannot be read fails in each case. */
+static size_t make_cases(const char *server, const char *path, struct wire_case *cases)
 {
     char error[TRANSCRIPT_ERROR_BYTES];
     struct transcript transcript;
-    bool whole = transcript_load(path, &transcript, error) && transcript.whole;
-    transcript_free(&transcript);
-    return whole;
-}
-
-static size_t make_cases(const char *server, const char *path, struct wire_case *cases)
-{
     size_t count = 0;
-    bool whole = is_whole(path);
+    bool known = transcript_load(path, &transcript, error);
     for (unsigned play = 0; play < PLAYS; play++) {
-        bool ours = (play & 1) == 0;
-        bool bytewise = (play & 2) != 0;
-        if (bytewise && whole)
+        bool plain = transcript.plain || transcript.over_unix;
+        if (known &&
+            ((transcript.whole && WAYS[play].bytewise) || (plain && WAYS[play].way != PEER_TCP)))
             continue;
         cases[count] = (struct wire_case){
-            .server = ours ? server : MEMCACHED,
+            .server = WAYS[play].whom == TRANSCRIPT_FOR_OURS ? server : MEMCACHED,
             .path = path,
-            .whom = ours ? TRANSCRIPT_FOR_OURS : TRANSCRIPT_FOR_MEMCACHED,
-            .bytewise = bytewise,
+            .whom = WAYS[play].whom,
+            .bytewise = WAYS[play].bytewise,
+            .way = WAYS[play].way,
         };
         name_case(&cases[count++]);
     }
+    transcript_free(&transcript);
     return count;
 }
 
