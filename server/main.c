@@ -8,10 +8,13 @@
 #include "server/server.h"
 #include "server/version.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+static_assert(PROCESS_SOCKETS_FIRST == CONFIG_SOCKETS_FIRST, "counted from one descriptor on");
 
 /* Descriptors beside connections: sockets listened on, three a thread, and a few. */
 #define FILES_BESIDE     320u
@@ -51,11 +54,11 @@ static bool prepare_process(const struct config *config, struct log *log)
            (geteuid() != 0 || config->user == NULL || process_become(config->user, log));
 }
 
-static int serve(const struct config *config, struct clock *clock, struct log *log)
+static int serve(struct config *config, struct clock *clock, struct log *log)
 {
     int ready_fd = -1;
 
-    if (!prepare_process(config, log) ||
+    if (!process_take_sockets(&config->sockets_given, log) || !prepare_process(config, log) ||
         (config->daemonize && !process_daemonize(&ready_fd, log)) ||
         (config->lock_memory && !process_lock_memory(log))) {
         return EX_OSERR;
@@ -68,7 +71,9 @@ static int serve(const struct config *config, struct clock *clock, struct log *l
     if (config->daemonize) {
         process_ready(ready_fd);
     }
+    process_notify("READY=1", log);
     const bool ran = server_run(server);
+    process_notify("STOPPING=1", log);
     if (config->pid_path != NULL) {
         (void)unlink(config->pid_path);
     }
@@ -77,7 +82,7 @@ static int serve(const struct config *config, struct clock *clock, struct log *l
 }
 
 /* The server that was asked for, with what is to be said before. */
-static int start(const struct config *config, const struct config_report *report)
+static int start(struct config *config, const struct config_report *report)
 {
     struct clock clock;
 

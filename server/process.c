@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,4 +154,75 @@ bool process_write_pid(const char *path, struct log *log)
         return false;
     }
     return true;
+}
+
+/* ---- systemd's two protocols, sd_listen_fds(3) and sd_notify(3), without its library ---- */
+
+/* The number in an environment's variable; -1 where it is none. */
+static long environment_number(const char *name)
+{
+    const char *text = getenv(name);
+    char *end;
+
+    if (text == NULL || *text < '0' || *text > '9') {
+        return -1;
+    }
+    errno = 0;
+    const long number = strtol(text, &end, 10);
+    return errno == 0 && *end == '\0' ? number : -1;
+}
+
+bool process_take_sockets(uint32_t *count, struct log *log)
+{
+    const bool ours = environment_number("LISTEN_PID") == (long)getpid();
+    const long given = environment_number("LISTEN_FDS");
+
+    *count = 0;
+    if (!ours || given == 0) {
+        return true;
+    }
+    (void)unsetenv("LISTEN_PID");
+    (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_FDNAMES");
+    if (given < 0 || given > PROCESS_SOCKETS_MAX) {
+        log_say(log, LOG_ALWAYS, "LISTEN_FDS is not a number from 0 to %u", PROCESS_SOCKETS_MAX);
+        return false;
+    }
+    for (long i = 0; i < given; i++) {
+        const int fd = PROCESS_SOCKETS_FIRST + (int)i;
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+            log_say(log, LOG_ALWAYS, "LISTEN_FDS: descriptor %d: %s", fd, strerror(errno));
+            return false;
+        }
+    }
+    *count = (uint32_t)given;
+    return true;
+}
+
+void process_notify(const char *state, struct log *log)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (path == NULL || (path[0] != '/' && path[0] != '@')) {
+        return;
+    }
+    const size_t length = strlen(path);
+    if (length >= sizeof(address.sun_path)) {
+        log_say(log, LOG_ALWAYS, "NOTIFY_SOCKET is longer than a socket's name");
+        return;
+    }
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@') {
+        address.sun_path[0] = '\0'; /* of Linux's abstract names */
+    }
+    const socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 ||
+        sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, bytes) < 0) {
+        log_say(log, LOG_ALWAYS, "cannot notify %s: %s", path, strerror(errno));
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
 }

@@ -12,6 +12,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#define PROCESS_SOCKETS_FIRST 3 /* SD_LISTEN_FDS_START */
+#define PROCESS_SOCKETS_MAX   64u
 
 struct log;
 
@@ -35,6 +39,17 @@ void process_ready(int ready_fd);
 
 /** process_lock_memory() - nothing that is touched is ever swapped out. */
 bool process_lock_memory(struct log *log) __attribute__((warn_unused_result));
+/**
+ * process_take_sockets() - those that systemd listens on for us, from PROCESS_SOCKETS_FIRST on.
+ * @count: set; 0 where there are none, or they are another process's.
+ *
+ * Before process_daemonize(): they are meant for this process id. The environment that named them
+ * is cleared, and no child inherits them.
+ */
+bool process_take_sockets(uint32_t *count, struct log *log) __attribute__((warn_unused_result));
+/** process_notify() - tell systemd "READY=1" or the like, if it wants to know. */
+void process_notify(const char *state, struct log *log);
+
 /** process_write_pid() - the pid and a newline, into a file. */
 bool process_write_pid(const char *path, struct log *log) __attribute__((warn_unused_result));
 

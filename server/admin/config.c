@@ -1,5 +1,6 @@
 #include "server/admin/config.h"
 
+#include "server/admin/config_file.h"
 #include "server/admin/option.h"
 
 #include <assert.h>
@@ -20,6 +21,8 @@ struct parser {
     char *const *argv;
     int argc;
     int next;                     /* the argument to read next */
+    bool in_file;                 /* arguments are a line of a file */
+    bool passing;                 /* texts end with the caller: those kept are copied */
     bool warned[OPTION_ROWS_MAX]; /* by row */
 };
 
@@ -208,12 +211,25 @@ static enum config_status take_choice(struct parser *parser, const struct option
                 row->choices, reason != NULL ? ": " : "", reason != NULL ? reason : "");
 }
 
-static void take_text(struct config *config, struct option_field field, const char *text)
+static enum config_status take_text(struct parser *parser, const struct option_row *row,
+                                    const char *text)
 {
-    if (field.bytes == 0)
-        return;
-    assert(field.bytes == sizeof(text));
-    memcpy((uint8_t *)config + field.offset, &text, sizeof(text));
+    struct config *config = parser->config;
+    char name[OPTION_NAME_BYTES];
+    const size_t bytes = strlen(text) + 1;
+
+    if (row->field.bytes == 0)
+        return CONFIG_OK;
+    if (parser->passing) {
+        if (bytes > sizeof(config->texts) - config->texts_used)
+            return fail(parser, EX_USAGE, "%s: no room for more than %u bytes of such text",
+                        option_name(row, name), CONFIG_TEXT_BYTES_MAX);
+        text = memcpy(config->texts + config->texts_used, text, bytes);
+        config->texts_used += (uint32_t)bytes;
+    }
+    assert(row->field.bytes == sizeof(text));
+    memcpy((uint8_t *)config + row->field.offset, &text, sizeof(text));
+    return CONFIG_OK;
 }
 
 /* ---- -l ---- */
@@ -349,6 +365,7 @@ static enum config_status take_listen(struct parser *parser, const char *text)
 /* ---- options ---- */
 
 static enum config_status take_extended(struct parser *parser, const char *text);
+static enum config_status take_file(struct parser *parser, const char *path);
 
 static enum config_status take_argument(struct parser *parser, const struct option_row *row,
                                         const char *text)
@@ -374,12 +391,13 @@ static enum config_status take_argument(struct parser *parser, const struct opti
     case OPTION_CHOICE:
         return take_choice(parser, row, text);
     case OPTION_TEXT:
-        take_text(parser->config, row->field, text);
-        return CONFIG_OK;
+        return take_text(parser, row, text);
     case OPTION_LISTEN:
         return take_listen(parser, text);
     case OPTION_EXTENDED:
         return take_extended(parser, text);
+    case OPTION_FILE:
+        return take_file(parser, text);
     }
     assert(false);
     return CONFIG_ERROR;
@@ -468,8 +486,6 @@ static enum config_status take_suboption(struct parser *parser, char *part)
         return fail(parser, EXIT_UNKNOWN, "Illegal suboption \"%.128s\" (see --help)", part);
     if (needs_argument(row) && value == NULL && row->kind != OPTION_REFUSED)
         return fail(parser, EXIT_UNKNOWN, "%s: its argument is missing", option_name(row, name));
-    /* @part is a copy that ends with the caller: no text below -o is kept. */
-    assert(row->type != OPTION_TEXT || row->field.bytes == 0);
     return take(parser, row, value);
 }
 
@@ -477,19 +493,18 @@ static enum config_status take_extended(struct parser *parser, const char *text)
 {
     char copy[CONFIG_LISTEN_BYTES_MAX + 1];
     char *rest = copy;
+    const bool passing = parser->passing;
+    enum config_status status = CONFIG_OK;
 
     if (strlen(text) > CONFIG_LISTEN_BYTES_MAX)
         return fail(parser, EX_USAGE, "-o, --extended: longer than %u bytes",
                     CONFIG_LISTEN_BYTES_MAX);
     snprintf(copy, sizeof(copy), "%s", text);
-    while (rest != NULL && *rest != '\0') {
-        char *part = strsep(&rest, ",");
-        enum config_status status = take_suboption(parser, part);
-
-        if (status != CONFIG_OK)
-            return status;
-    }
-    return CONFIG_OK;
+    parser->passing = true;
+    while (status == CONFIG_OK && rest != NULL && *rest != '\0')
+        status = take_suboption(parser, strsep(&rest, ","));
+    parser->passing = passing;
+    return status;
 }
 
 static enum config_status take_long(struct parser *parser, const char *argument)
@@ -538,6 +553,73 @@ static enum config_status take_letters(struct parser *parser, const char *letter
     return CONFIG_OK;
 }
 
+/* ---- --config ---- */
+
+/* A line of a file is an option and perhaps its value, and nothing besides. */
+static enum config_status take_line(struct parser *parser, const struct config_line *line)
+{
+    const bool is_long = strncmp(line->word, "--", 2) == 0;
+    char *const argv[] = {line->word, line->value};
+    enum config_status status;
+
+    /* In Debian's file, where the script that starts memcached reads it. */
+    if (strcmp(line->word, "logfile") == 0) {
+        warn(parser, "logfile has no effect: the log goes to the standard error");
+        return CONFIG_OK;
+    }
+    if (line->word[0] != '-' || line->word[is_long ? 2 : 1] == '\0')
+        return fail(parser, EX_USAGE, "\"%.64s\" is no option", line->word);
+    parser->argv = argv;
+    parser->argc = line->value != NULL ? 2 : 1;
+    parser->next = 1;
+    status = is_long ? take_long(parser, line->word + 2) : take_letters(parser, line->word + 1);
+    if (status == CONFIG_OK && parser->next < parser->argc)
+        return fail(parser, EX_USAGE, "%.64s takes no value, but \"%.64s\" follows", line->word,
+                    line->value);
+    if (status != CONFIG_OK && status != CONFIG_ERROR)
+        return fail(parser, EX_USAGE, "%.64s belongs on the command line", line->word);
+    return status;
+}
+
+static void say_where(struct parser *parser, const char *path, unsigned line)
+{
+    char error[sizeof(parser->report->error)];
+
+    memcpy(error, parser->report->error, sizeof(error));
+    (void)fail(parser, parser->report->exit_code, "%.200s line %u: %.250s", path, line, error);
+}
+
+static enum config_status take_file(struct parser *parser, const char *path)
+{
+    const struct parser before = *parser;
+    struct config_line line = {.number = 0};
+    enum config_status status = CONFIG_OK;
+    char error[CONFIG_ERROR_BYTES_MAX + 1];
+
+    if (parser->in_file)
+        return fail(parser, EX_USAGE, "--config: not within a file");
+    char *text = config_file_read(path, error, sizeof(error));
+    char *rest = text;
+
+    if (text == NULL)
+        return fail(parser, EX_USAGE, "--config: %.300s", error);
+    parser->in_file = true;
+    parser->passing = true;
+    while (status == CONFIG_OK && config_file_next(&rest, &line))
+        status = take_line(parser, &line);
+    if (status != CONFIG_OK)
+        say_where(parser, path, line.number);
+    free(text);
+    parser->argv = before.argv;
+    parser->argc = before.argc;
+    parser->next = before.next;
+    parser->in_file = false;
+    parser->passing = false;
+    return status;
+}
+
+/* ---- the whole ---- */
+
 static enum config_status take_all(struct parser *parser)
 {
     bool options = true; /* until "--" */
@@ -559,8 +641,6 @@ static enum config_status take_all(struct parser *parser)
     }
     return CONFIG_OK;
 }
-
-/* ---- the whole ---- */
 
 static void set_defaults(struct parser *parser)
 {

@@ -14,7 +14,7 @@
  *
  * A value that is wrong stops the start too, with EX_USAGE (64); an option that nobody knows or
  * that lacks its argument, with 1, as memcached has it. This module only parses: opening, printing
- * and ending are the caller's.
+ * and ending are the caller's, but for the file that --config names.
  *
  * Threads: none of its own; after config_parse() a struct config is plain data.
  * Source: memcached 1.6.45 memcached.c (options and their checks), probed on Debian's 1.6.18.
@@ -33,6 +33,7 @@
 #define CONFIG_PORT_ANY          (-1) /* the system chooses a free one */
 #define CONFIG_PORT_UNSET        (-2) /* of a listen address: struct config's port holds */
 
+#define CONFIG_SOCKETS_FIRST     3  /* sd_listen_fds(3) */
 #define CONFIG_PROTOCOL_ASCII    1u /* of -B's choices */
 #define CONFIG_ITEM_BYTES_MIN    1024u
 #define CONFIG_ITEM_BYTES_MAX    (128u << 20)
@@ -43,6 +44,8 @@
 #define CONFIG_ADDRESSES_MAX     64u
 #define CONFIG_HOST_BYTES_MAX    255u /* a DNS name's limit, RFC 1035 2.3.4 */
 #define CONFIG_LISTEN_BYTES_MAX  4095u
+#define CONFIG_FILE_BYTES_MAX    65536u
+#define CONFIG_TEXT_BYTES_MAX    8192u /* of all texts from files and below -o */
 #define CONFIG_WARNINGS_MAX      64u
 #define CONFIG_WARNING_BYTES_MAX 255u
 #define CONFIG_ERROR_BYTES_MAX   511u
@@ -69,7 +72,8 @@ struct config_inert {
     bool slab_reassign, lru_crawler, lru_maintainer, lru_segmented, temp_lru, ext_drop_unread;
 };
 
-/** Text members borrow argv's strings and are NULL where the option was not given. */
+/** Text members borrow argv's strings, or lie in @texts, and are NULL where the option was not
+ * given. */
 struct config {
     /* network */
     int32_t port;          /* -p: TCP; 0: none; CONFIG_PORT_ANY */
@@ -117,7 +121,14 @@ struct config {
     bool track_sizes;                                   /* -o track_sizes */
     bool debugtime;                                     /* -o debugtime */
 
+    /* Descriptors that listen already, from CONFIG_SOCKETS_FIRST on; no option: the caller has them
+     * from whoever started it. With any, -l, -p and -s mean nothing. */
+    uint32_t sockets_given;
+
     struct config_inert inert;
+
+    uint32_t texts_used;
+    char texts[CONFIG_TEXT_BYTES_MAX];
 };
 
 enum config_status {
@@ -143,7 +154,8 @@ struct config_report {
  * @report:  all of it is set; warnings are good whatever the status.
  *
  * Arguments are read as getopt_long() does: -vp11211, --port=11211, --port 11211, a long name's
- * unique beginning, '-' and '_' alike in long names, "--" ends the options.
+ * unique beginning, '-' and '_' alike in long names, "--" ends the options. --config reads a file
+ * of options (config_file.h) at its place: what comes behind it wins.
  */
 enum config_status config_parse(int argc, char *const argv[], bool as_root, struct config *config,
                                 struct config_report *report) __attribute__((warn_unused_result));

@@ -215,6 +215,10 @@ const struct option_row OPTION_ROWS[] = {
      .help = "allow core files of any size"},
     {TAKEN(PROCESS), LONG('o', "extended"), .type = OPTION_EXTENDED, .argument = "name[=value],...",
      .help = "options of the form -o name or -o name=value, here and below"},
+    {TAKEN(PROCESS), .name = "config", .type = OPTION_FILE, .argument = "file",
+     .help =
+         "options from a file, one a line as here, lines with # are comments; what comes behind "
+         "it on the command line wins"},
     {TAKEN(PROTOCOL), LONG('W', "disable-watch"), FLAG(0), INTO(watch_enabled), .initial = "1",
      .help = "refuse the command \"watch\""},
     {TAKEN(PROTOCOL), SUB("modern"), FLAG(0), .help = "today's defaults, which hold anyway"},
@@ -309,6 +313,8 @@ const char *option_name(const struct option_row *row, char name[OPTION_NAME_BYTE
         snprintf(name, OPTION_NAME_BYTES, "-o %s", row->name);
     else if (row->name == NULL)
         snprintf(name, OPTION_NAME_BYTES, "-%c", row->letter);
+    else if (row->letter == 0)
+        snprintf(name, OPTION_NAME_BYTES, "--%s", row->name);
     else
         snprintf(name, OPTION_NAME_BYTES, "-%c, --%s", row->letter, row->name);
     return name;

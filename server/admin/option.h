@@ -38,6 +38,7 @@ enum option_type {
     OPTION_TEXT,     /* as given */
     OPTION_LISTEN,   /* addresses, added to the list */
     OPTION_EXTENDED, /* -o: options below */
+    OPTION_FILE,     /* --config: options in it */
 };
 
 enum option_show {
@@ -105,7 +106,8 @@ int64_t option_read(const struct config *config, const struct option_row *row);
 /** option_choice() - the @n-th of names parted by '|', as a slice; false where there are fewer. */
 bool option_choice(const char *choices, size_t n, const char **name, size_t *name_bytes);
 
-/** option_name() - how messages and --help call it: "-t, --threads", "-D" or "-o idle_timeout". */
+/** option_name() - how messages and --help call it: "-t, --threads", "-D", "--config" or
+ * "-o idle_timeout". */
 #define OPTION_NAME_BYTES 64u
 const char *option_name(const struct option_row *row, char name[OPTION_NAME_BYTES]);
 

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -311,12 +312,67 @@ static bool listen_unix(struct listener *listener, const char *path)
     return add_socket(listener, fd, false);
 }
 
+static bool is_wildcard(const struct sockaddr_storage *address)
+{
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+
+    memcpy(&in, address, sizeof(in));
+    memcpy(&in6, address, sizeof(in6));
+    return address->ss_family == AF_INET6
+               ? IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr)
+               : address->ss_family == AF_INET && in.sin_addr.s_addr == 0;
+}
+
+/* A descriptor that whoever started the server had opened: is it what it should be? */
+static bool take_socket(struct listener *listener, int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t bytes = sizeof(address);
+    int type = 0, listens = 0;
+    socklen_t int_bytes = sizeof(int);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes) != 0 || type != SOCK_STREAM ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &int_bytes) != 0 || !listens ||
+        (address.ss_family != AF_UNIX && address.ss_family != AF_INET &&
+         address.ss_family != AF_INET6)) {
+        log_say(listener->setup.log, LOG_ALWAYS,
+                "descriptor %d, of LISTEN_FDS, is no stream socket that listens", fd);
+        return false;
+    }
+    const int flags = fcntl(fd, F_GETFL);
+    const bool tcp = address.ss_family != AF_UNIX;
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        (tcp && (!set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) ||
+                 !set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)))) {
+        log_say(listener->setup.log, LOG_ALWAYS, "descriptor %d, of LISTEN_FDS: %s", fd,
+                strerror(errno));
+        return false;
+    }
+    return add_socket(listener, fd, is_wildcard(&address));
+}
+
+static bool take_sockets(struct listener *listener)
+{
+    const uint32_t count = listener->setup.config->sockets_given;
+    bool ok = true;
+
+    for (uint32_t i = 0; ok && i < count; i++) {
+        ok = take_socket(listener, CONFIG_SOCKETS_FIRST + (int)i);
+    }
+    return ok;
+}
+
 static bool listen_everywhere(struct listener *listener)
 {
     const struct config *config = listener->setup.config;
     const struct config_address everywhere = {.port = CONFIG_PORT_UNSET};
     bool ok = true;
 
+    if (config->sockets_given > 0) {
+        return take_sockets(listener);
+    }
     if (config->unix_path != NULL) {
         return listen_unix(listener, config->unix_path);
     }

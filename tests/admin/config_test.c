@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ARGUMENTS_MAX  32
 #define TEXT_BYTES     256
@@ -94,6 +95,8 @@ static const char *sample_of(const struct option_row *row, char text[TEXT_BYTES]
     if (row->type == OPTION_CHOICE) {
         assert_true(option_choice(row->choices, 0, &choice, &choice_bytes));
         snprintf(text, TEXT_BYTES, "%.*s", (int)choice_bytes, choice);
+    } else if (row->type == OPTION_FILE) {
+        snprintf(text, TEXT_BYTES, "/dev/null");
     } else if (row->type == OPTION_EXTENDED) {
         snprintf(text, TEXT_BYTES, "modern");
     } else if (row->initial != NULL) {
@@ -684,9 +687,106 @@ static void test_random_lines(void **state)
     assert_in_range(accepted, RANDOM_LINES / 100, RANDOM_LINES);
 }
 
+/* ---- --config ---- */
+
+/* Parses "-v --config <a file with this text> -p 7". */
+static enum config_status parse_file(struct fixture *fixture, const char *text, size_t count)
+{
+    char path[] = P_tmpdir "/config_test.XXXXXX";
+    const int fd = mkstemp(path);
+    enum config_status status;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, count), count);
+    assert_int_equal(close(fd), 0);
+    status = PARSE(fixture, "-v", "--config", path, "-p", "7");
+    assert_int_equal(unlink(path), 0);
+    return status;
+}
+
+/* Debian's file in every detail, other ways to write a line, and the command line's own rest. */
+static void test_file(void **state)
+{
+    static const char TEXT[] =
+        "# memcached default config file\n\n-d\nlogfile /var/log/memcached.log\n# -vv\n-m 100\n"
+        "-p 11311\n-u memcache\n  -l 127.0.0.1  \r\n\t-l [::1]:99\n -P /run/a file\n"
+        "-v\n--threads=3\n--conn-limit 77\n-R9\n-o idle_timeout=5,no_compress\n#\n-s /tmp/s";
+    struct fixture *fixture = *state;
+    const struct config *config = &fixture->config;
+
+    assert_int_equal(parse_file(fixture, TEXT, strlen(TEXT)), CONFIG_OK);
+    assert_int_equal(fixture->report.warnings_count, 1);
+    assert_non_null(strstr(fixture->report.warnings[0], "logfile"));
+    assert_true(config->daemonize && !config->compress);
+    assert_int_equal(config->memory_bytes, 100 << 20);
+    assert_int_equal(config->port, 7);
+    assert_string_equal(config->user, "memcache");
+    assert_string_equal(config->pid_path, "/run/a file");
+    assert_string_equal(config->unix_path, "/tmp/s");
+    assert_string_equal(config->listen, "127.0.0.1,[::1]:99");
+    assert_int_equal(config->verbosity, 2);
+    assert_int_equal(config->threads, 3);
+    assert_int_equal(config->conns_max, 77);
+    assert_int_equal(config->reqs_per_event, 9);
+    assert_int_equal(config->idle_timeout_s, 5);
+}
+
+static void test_files_that_are_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        int exit_code;
+        const char *error;
+    } CASES[] = {
+        {"-m 64\n\n# c\n-x\n", 1, " line 4: Illegal argument \"-x\""},
+        {"-m 64 65\n", 64, " line 1: -m, --memory-limit: \"64 65\" is not"},
+        {"\n-m\n", 1, " line 2: -m, --memory-limit: its argument is missing"},
+        {"-v 1\n", 64, " line 1: -v takes no value"},
+        {"-vv -m 3\n", 64, " line 1: -vv takes no value"},
+        {"word\n", 64, " line 1: \"word\" is no option"},
+        {"-\n", 64, " line 1: \"-\" is no option"},
+        {"--\n-m 64\n", 64, " line 1: \"--\" is no option"},
+        {"-h\n", 64, " line 1: -h belongs on the command line"},
+        {"--version\n", 64, " line 1: --version belongs"},
+        {"--config /dev/null\n", 64, " line 1: --config: not within a file"},
+        {"-S\n", 64, " line 1: -S, --enable-sasl: "},
+        {"-o nonsense\n", 1, " line 1: Illegal suboption"},
+    };
+    struct fixture *fixture = *state;
+    char long_text[CONFIG_FILE_BYTES_MAX + 1];
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++)
+        expect_error(fixture, parse_file(fixture, CASES[i].text, strlen(CASES[i].text)),
+                     CASES[i].exit_code, CASES[i].error);
+    expect_error(fixture, parse_file(fixture, "-m 64\0\n", 7), 64, "NUL");
+    memset(long_text, '#', sizeof(long_text));
+    assert_int_equal(parse_file(fixture, long_text, sizeof(long_text) - 1), CONFIG_OK);
+    expect_error(fixture, parse_file(fixture, long_text, sizeof(long_text)), 64, "longer than");
+    EXPECT_ERROR(fixture, 64, "No such file", "--config=/nonexistent/file");
+    EXPECT_ERROR(fixture, 64, "Is a directory", "--config", P_tmpdir);
+    EXPECT_ERROR(fixture, 1, "its argument is missing", "--config");
+}
+
+/* Texts from a file are copied, into room that has an end. */
+static void test_texts_of_a_file(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[CONFIG_TEXT_BYTES_MAX + 64];
+    const size_t room = CONFIG_TEXT_BYTES_MAX - 1;
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "-u ", 3);
+    assert_int_equal(parse_file(fixture, text, room + 3), CONFIG_OK);
+    assert_int_equal(strlen(fixture->config.user), room);
+    expect_error(fixture, parse_file(fixture, text, room + 4), 64, "no room for more than");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_that_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_texts_of_a_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_row, set_up, tear_down),
         cmocka_unit_test(test_names_are_unique),
         cmocka_unit_test_setup_teardown(test_nothing_is_lacking, set_up, tear_down),
