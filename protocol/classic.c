@@ -255,6 +255,8 @@ static const struct command commands[] = {
     {WORD(SLABS, "slabs", 's', 'l', 'a', 'b', 's', 0, 0, 0), SHAPE_REST, 0, 0, 0, read_argument},
     {WORD(DEBUGTIME, "debugtime", 'd', 'e', 'b', 'u', 'g', 't', 'i', 'm'), SHAPE_REST, 0, 0, 0,
      read_argument},
+    {WORD(REFRESH_CERTS, "refresh_certs", 'r', 'e', 'f', 'r', 'e', 's', 'h', '_'), SHAPE_REST, 0, 0,
+     0, read_argument},
 };
 
 static_assert(sizeof(commands) / sizeof(commands[0]) == PROTOCOL_CLASSIC_VERBS_COUNT,

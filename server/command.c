@@ -449,6 +449,19 @@ static enum command_outcome execute_admin(struct call *call)
                          &call->room_bytes);
 }
 
+static enum command_outcome execute_refresh_certs(struct call *call)
+{
+    const struct command_shared *shared = &call->command->shared;
+    char line[sizeof("SERVER_ERROR ") + COMMAND_REASON_BYTES_MAX] = "SERVER_ERROR ";
+
+    static_assert(sizeof(line) + 2 <= PROTOCOL_REPLY_BYTES_MAX, "a reason fits a reply");
+    if (shared->refresh_certs == NULL) {
+        return call_answer(call, "ERROR");
+    }
+    const bool read = shared->refresh_certs(shared->refresh_context, line + strlen(line));
+    return call_answer(call, read ? "OK" : line);
+}
+
 /* ---- stats ---- */
 
 struct stats_word {
@@ -612,6 +625,7 @@ static const struct row rows[PROTOCOL_VERBS_COUNT] = {
     [PROTOCOL_LRU] = ADMIN(execute_admin),
     [PROTOCOL_SLABS] = ADMIN(execute_admin),
     [PROTOCOL_DEBUGTIME] = ADMIN(execute_admin),
+    [PROTOCOL_REFRESH_CERTS] = ADMIN(execute_refresh_certs),
     [PROTOCOL_MG] = {.execute = execute_mg, .refused = GET_REFUSED},
     [PROTOCOL_MS] = {.execute = execute_ms, .refused = STORE_REFUSED},
     [PROTOCOL_MD] = {.execute = execute_md, .refused = READ_REFUSED},

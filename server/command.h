@@ -29,6 +29,7 @@
 #include "protocol/reply.h"
 #include "protocol/request.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,11 @@ struct stats;
 struct watch;
 struct watch_writer;
 
+#define COMMAND_REASON_BYTES_MAX 479u
+
+/* Reads certificates again. False: @reason, of COMMAND_REASON_BYTES_MAX + 1 bytes, says why not. */
+typedef bool command_refresh_fn(void *context, char *reason);
+
 /* What all threads' commands share; borrowed for as long as one of them lives. */
 struct command_shared {
     const struct config *config;
@@ -60,6 +66,8 @@ struct command_shared {
     struct control *control;
     struct prefixes *prefixes;
     struct clock *clock; /* for debugtime alone: time is a parameter */
+    command_refresh_fn *refresh_certs; /* NULL: there are none */
+    void *refresh_context;
 };
 
 enum command_outcome {

@@ -42,6 +42,9 @@ enum counter {
     COUNTER_STORE_NO_MEMORY,
     COUNTER_AUTH_CMDS, /* users and passwords sent */
     COUNTER_AUTH_ERRORS,
+    COUNTER_TLS_SESSIONS, /* that can be resumed */
+    COUNTER_TLS_HANDSHAKE_ERRORS,
+    COUNTER_TLS_PROTO_ERRORS, /* after the handshake */
     COUNTER_CONNS_OPENED,
     COUNTER_CONNS_CLOSED,
     COUNTER_CONNS_REJECTED,

@@ -24,6 +24,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -48,6 +49,7 @@ struct server {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
+    _Atomic uint32_t certs_read_s;
     struct command_shared command;
     struct net *net;
     struct footprint *footprint;
@@ -69,21 +71,53 @@ static void on_stop(evutil_socket_t number, short what, void *context)
     (void)event_base_loopbreak(server->base);
 }
 
+static void reload_users(const struct server *server)
+{
+    char error[AUTH_ERROR_BYTES_MAX + 1];
+
+    if (auth_reload(server->auth, error)) {
+        log_say(server->log, LOG_ALWAYS, "SIGHUP: users are read again");
+    } else {
+        log_say(server->log, LOG_ALWAYS, "SIGHUP: %s; users stay as they were", error);
+    }
+}
+
+static void note_certs(struct server *server)
+{
+    atomic_store_explicit(&server->certs_read_s, clock_now_s(server->clock), memory_order_relaxed);
+}
+
+/* On SIGHUP, and by the command, from a worker's thread. */
+static bool refresh_certs(void *context, char *reason)
+{
+    struct server *server = context;
+    const bool read = net_refresh_certs(server->net, reason);
+
+    static_assert(COMMAND_REASON_BYTES_MAX == NET_ERROR_BYTES_MAX, "one is told as the other");
+    if (read) {
+        note_certs(server);
+        log_say(server->log, LOG_ALWAYS, "certificates are read again");
+    } else {
+        log_say(server->log, LOG_ALWAYS, "%s; certificates stay as they were", reason);
+    }
+    return read;
+}
+
 static void on_hangup(evutil_socket_t number, short what, void *context)
 {
     struct server *server = context;
 
     (void)number;
     (void)what;
-    if (server->auth == NULL) {
+    if (server->auth == NULL && !server->config->tls_enabled) {
         log_say(server->log, LOG_ALWAYS, "SIGHUP: there is nothing to read again");
-        return;
     }
-    char error[AUTH_ERROR_BYTES_MAX + 1];
-    if (auth_reload(server->auth, error)) {
-        log_say(server->log, LOG_ALWAYS, "SIGHUP: users are read again");
-    } else {
-        log_say(server->log, LOG_ALWAYS, "SIGHUP: %s; users stay as they were", error);
+    if (server->auth != NULL) {
+        reload_users(server);
+    }
+    if (server->config->tls_enabled) {
+        char reason[COMMAND_REASON_BYTES_MAX + 1];
+        (void)refresh_certs(server, reason); /* it has said what came of it */
     }
 }
 
@@ -262,6 +296,7 @@ static bool make_shared(struct server *server)
         .watch = server->watch,
         .control = server->control,
         .prefixes = server->prefixes,
+        .certs_read_s = &server->certs_read_s,
     };
     server->stats = stats_new(&stats);
     server->command = (struct command_shared){
@@ -274,7 +309,10 @@ static bool make_shared(struct server *server)
         .control = server->control,
         .prefixes = server->prefixes,
         .clock = server->clock,
+        .refresh_certs = config->tls_enabled ? refresh_certs : NULL,
+        .refresh_context = server,
     };
+    note_certs(server);
     return server->watch != NULL && server->stats != NULL;
 }
 

@@ -234,23 +234,24 @@ static enum config_status take_text(struct parser *parser, const struct option_r
 
 /* ---- -l ---- */
 
-/* memcached's words before an address: what needs TLS or the proxy is refused, what asks for the
- * plain text protocol is what happens anyway, and tags only matter to the proxy. */
+/* memcached's words before an address: what needs the proxy is refused, what asks for the plain
+ * text protocol is what happens anyway, and tags only matter to the proxy. */
 static const struct {
     const char *word;
     const char *refused; /* NULL: skipped */
     bool bracket;        /* the word goes on up to "]:" */
+    enum config_tls tls; /* CONFIG_TLS_DEFAULT: the word says nothing of it */
 } LISTEN_WORDS[] = {
-    {"notls:", NULL, false},
-    {"btls:", "TLS is not supported yet", false},
-    {"mtls:", "TLS is not supported yet", false},
-    {"proto[ascii]:", NULL, false},
-    {"proto[negotiating]:", NULL, false},
-    {"proto[", "that protocol is not supported", false},
-    {"tag[", NULL, true},
+    {"notls:", NULL, false, CONFIG_TLS_NONE},
+    {"btls:", NULL, false, CONFIG_TLS_BASIC},
+    {"mtls:", NULL, false, CONFIG_TLS_MUTUAL},
+    {"proto[ascii]:", NULL, false, CONFIG_TLS_DEFAULT},
+    {"proto[negotiating]:", NULL, false, CONFIG_TLS_DEFAULT},
+    {"proto[", "that protocol is not supported", false, CONFIG_TLS_DEFAULT},
+    {"tag[", NULL, true, CONFIG_TLS_DEFAULT},
 };
 
-static enum config_status skip_words(struct parser *parser, char **address)
+static enum config_status skip_words(struct parser *parser, char **address, uint32_t *tls)
 {
     const size_t count = sizeof(LISTEN_WORDS) / sizeof(LISTEN_WORDS[0]);
     size_t i = 0;
@@ -265,6 +266,8 @@ static enum config_status skip_words(struct parser *parser, char **address)
         if (LISTEN_WORDS[i].refused != NULL)
             return fail(parser, EX_USAGE, "-l, --listen: \"%s\": %s", *address,
                         LISTEN_WORDS[i].refused);
+        if (LISTEN_WORDS[i].tls != CONFIG_TLS_DEFAULT)
+            *tls = LISTEN_WORDS[i].tls;
         if (LISTEN_WORDS[i].bracket) {
             char *end = strstr(*address, "]:");
 
@@ -317,7 +320,8 @@ static enum config_status take_address(struct parser *parser, char *text)
     char *host;
     char *port;
     int64_t number = CONFIG_PORT_UNSET;
-    enum config_status status = skip_words(parser, &text);
+    uint32_t tls = CONFIG_TLS_DEFAULT;
+    enum config_status status = skip_words(parser, &text, &tls);
 
     if (status != CONFIG_OK)
         return status;
@@ -333,6 +337,7 @@ static enum config_status take_address(struct parser *parser, char *text)
     address = &config->addresses[config->addresses_count++];
     snprintf(address->host, sizeof(address->host), "%s", host);
     address->port = (int32_t)number;
+    address->tls = tls;
     return CONFIG_OK;
 }
 
@@ -659,6 +664,30 @@ static void set_defaults(struct parser *parser)
     }
 }
 
+/* TLS as a whole, with a server's certificate, and with authorities where clients need one. */
+static enum config_status check_tls(struct parser *parser)
+{
+    struct config *config = parser->config;
+    bool verifies = config->tls_verify_mode > 0;
+
+    for (uint32_t i = 0; i < config->addresses_count; i++) {
+        struct config_address *address = &config->addresses[i];
+
+        if (!config->tls_enabled && address->tls > CONFIG_TLS_DEFAULT)
+            return fail(parser, EX_USAGE, "-l, --listen: btls: and mtls: need TLS (-Z)");
+        if (!config->tls_enabled)
+            address->tls = CONFIG_TLS_NONE;
+        verifies = verifies || address->tls == CONFIG_TLS_MUTUAL;
+    }
+    if (config->tls_enabled && config->tls_chain_cert == NULL)
+        return fail(parser, EX_USAGE, "-Z, --enable-ssl: needs -o ssl_chain_cert=<file>");
+    if (config->tls_enabled && verifies && config->tls_ca_cert == NULL)
+        return fail(parser, EX_USAGE,
+                    "-Z, --enable-ssl: clients' certificates cannot be verified "
+                    "without -o ssl_ca_cert=<file>");
+    return CONFIG_OK;
+}
+
 /* What no option can tell alone. */
 static enum config_status check_whole(struct parser *parser, bool as_root)
 {
@@ -674,7 +703,7 @@ static enum config_status check_whole(struct parser *parser, bool as_root)
         return fail(parser, EX_USAGE, "must add '-u root' to start as root");
     if (config->threads > CONFIG_THREADS_WARN)
         warn(parser, "-t, --threads: more threads than processors make the server slower");
-    return CONFIG_OK;
+    return check_tls(parser);
 }
 
 enum config_status config_parse(int argc, char *const argv[], bool as_root, struct config *config,

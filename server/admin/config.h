@@ -50,10 +50,22 @@
 #define CONFIG_WARNING_BYTES_MAX 255u
 #define CONFIG_ERROR_BYTES_MAX   511u
 
+/** Whether connections speak TLS. */
+enum config_tls {
+    CONFIG_TLS_NONE,    /* notls:, unix sockets, and everywhere without -Z */
+    CONFIG_TLS_DEFAULT, /* as -o ssl_verify_mode says */
+    CONFIG_TLS_BASIC,   /* btls: clients need no certificate */
+    CONFIG_TLS_MUTUAL,  /* mtls: they do */
+};
+
+#define CONFIG_TLS_1_2 2u /* of -o ssl_min_version, memcached's numbers */
+#define CONFIG_TLS_1_3 3u
+
 /** One place to listen on: a name or number for getaddrinfo(). */
 struct config_address {
     char host[CONFIG_HOST_BYTES_MAX + 1]; /* empty: every interface */
     int32_t port;                         /* or CONFIG_PORT_UNSET, CONFIG_PORT_ANY */
+    uint32_t tls;                         /* enum config_tls; without -Z CONFIG_TLS_NONE */
 };
 
 /** Values of inert options, kept only to be shown. Fractions are in millionths. */
@@ -62,7 +74,7 @@ struct config_inert {
     uint64_t slab_automove_ratio, slab_automove_freeratio;
     uint64_t hot_max_factor, warm_max_factor, ext_max_frag;
     uint64_t read_buf_mem_bytes;
-    uint64_t slab_chunk_bytes_max, ext_wbuf_bytes;
+    uint64_t slab_chunk_bytes_max, ext_wbuf_bytes, ssl_wbuf_bytes;
     uint32_t chunk_bytes, hashpower, napi_ids;
     uint32_t slab_automove, slab_automove_window_s, tail_repair_time_s;
     uint32_t lru_crawler_sleep_us, lru_crawler_tocrawl, temporary_ttl_s;
@@ -88,6 +100,18 @@ struct config {
     uint32_t addresses_count; /* -l; 0: every interface */
     struct config_address addresses[CONFIG_ADDRESSES_MAX];
     char listen[CONFIG_LISTEN_BYTES_MAX + 1]; /* -l as given, several joined by commas */
+
+    /* TLS */
+    bool tls_enabled; /* -Z */
+    const char *tls_chain_cert;
+    const char *tls_key; /* NULL: in the chain's file */
+    const char *tls_ca_cert;
+    const char *tls_ciphers;  /* of TLS 1.2 */
+    uint32_t tls_verify_mode; /* 0 none, 1 if there is one, 2 must be, 3 must be, once */
+    uint32_t tls_keyformat;   /* 1 PEM, 2 DER */
+    uint32_t tls_min_version; /* CONFIG_TLS_1_2 or CONFIG_TLS_1_3 */
+    bool tls_session_cache;   /* clients may come back with a ticket */
+    bool tls_kernel;
 
     /* memory */
     size_t memory_bytes; /* -m */

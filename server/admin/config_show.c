@@ -139,6 +139,7 @@ void config_print_help(FILE *out)
 {
     static const char *const TITLES[SECTIONS_COUNT] = {
         [SECTION_NETWORK] = "Network",
+        [SECTION_TLS] = "TLS",
         [SECTION_MEMORY] = "Memory",
         [SECTION_PROCESS] = "Process",
         [SECTION_PROTOCOL] = "Protocol",
@@ -163,6 +164,7 @@ void config_print_license(FILE *out)
     fprintf(out,
             "%s is free software under the 3-clause BSD licence.\n"
             "Copyright (c) The zbcached authors.\n\n"
-            "It is linked with libevent (3-clause BSD), LZ4 and xxHash (2-clause BSD).\n",
+            "It is linked with libevent (3-clause BSD), LZ4 and xxHash (2-clause BSD) and "
+            "OpenSSL (Apache 2.0).\n",
             CONFIG_PROGRAM);
 }

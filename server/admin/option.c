@@ -42,7 +42,6 @@ _Static_assert(CONFIG_ITEM_BYTES_MAX <= CONFIG_MEMORY_BYTES_MAX / 2, "-I can be 
 #define NO_LRUS                "zbud pages stand in one LRU order, without segments"
 #define NO_CRAWLER             "expired items are collected in the background, always"
 #define NO_FLASH               "there is no storage on flash"
-#define NO_TLS                 "TLS is not supported yet"
 #define NO_PROXY               "there is no proxy"
 
 /* Ranges are memcached's own where it checks one; other upper ends are this program's limits or the
@@ -63,7 +62,8 @@ const struct option_row OPTION_ROWS[] = {
     {TAKEN(NETWORK), LONG('l', "listen"), .type = OPTION_LISTEN, .argument = "addr", INTO(listen),
      SHOWN(ARRAY, "inter"),
      .help = "addresses to listen on, parted by commas: host, host:port, [v6]:port, *; can be "
-             "repeated (default: every interface)"},
+             "repeated (default: every interface); with -Z, before an address, notls: not there, "
+             "btls: without and mtls: with a client's certificate"},
     {TAKEN(PROCESS), LONG('v', "verbose"), .type = OPTION_COUNT, INTO(verbosity), .max = 9,
      SHOWN(NUMBER, "verbosity"),
      .help = "say more on stderr; -vv: commands and answers, -vvv: everything"},
@@ -189,6 +189,35 @@ const struct option_row OPTION_ROWS[] = {
      SHOWN(MILLS, "slab_automove_freeratio")},
     {INERT(NO_FLASH), SUB("ext_drop_unread"), FLAG(1), INTO(inert.ext_drop_unread),
      SHOWN(YES_NO, "ext_drop_unread")},
+    {TAKEN(TLS), LONG('Z', "enable-ssl"), FLAG(1), INTO(tls_enabled), SHOWN(YES_NO, "ssl_enabled"),
+     .help = "speak TLS on every TCP port, but for addresses with notls: before them (-l)"},
+    {TAKEN(TLS), SUB("ssl_chain_cert"), TEXT("file"), INTO(tls_chain_cert), .none = "(null)",
+     SHOWN(TEXT, "ssl_chain_cert"),
+     .help =
+         "the server's certificate and those it stands on, PEM; read again on SIGHUP and by the "
+         "command \"refresh_certs\", as the others"},
+    {TAKEN(TLS), SUB("ssl_key"), TEXT("file"), INTO(tls_key), .none = "(null)",
+     SHOWN(TEXT, "ssl_key"), .help = "its private key, if not in that file"},
+    {TAKEN(TLS), SUB("ssl_verify_mode"), NUMBER(0, 3), INTO(tls_verify_mode), .initial = "0",
+     SHOWN(NUMBER, "ssl_verify_mode"),
+     .help = "a client's certificate: 0 not asked for, 1 verified if there is one, 2 and 3 needed"},
+    {TAKEN(TLS), SUB("ssl_keyformat"), NUMBER(1, 2), INTO(tls_keyformat), .initial = "1",
+     SHOWN(NUMBER, "ssl_keyformat"), .help = "of the private key: 1 PEM, 2 DER"},
+    {TAKEN(TLS), SUB("ssl_ciphers"), TEXT("list"), INTO(tls_ciphers), SHOWN(TEXT, "ssl_ciphers"),
+     .help = "ciphers of TLS 1.2, in OpenSSL's words"},
+    {TAKEN(TLS), SUB("ssl_ca_cert"), TEXT("file"), INTO(tls_ca_cert), SHOWN(TEXT, "ssl_ca_cert"),
+     .help = "authorities that clients' certificates must stand on, PEM"},
+    {INERT("replies are gathered in 64 KiB anyway"), SUB("ssl_wbuf_size"), NUMBER(1, U32_MAX / KIB),
+     .scale = KIB, INTO(inert.ssl_wbuf_bytes), .initial = "16", SHOWN(NUMBER, "ssl_wbuf_size")},
+    {TAKEN(TLS), SUB("ssl_session_cache"), FLAG(1), INTO(tls_session_cache),
+     SHOWN(YES_NO, "ssl_session_cache"),
+     .help = "let clients resume sessions, by tickets that they keep"},
+    {TAKEN(TLS), SUB("ssl_kernel_tls"), FLAG(1), INTO(tls_kernel), SHOWN(YES_NO, "ssl_kernel_tls"),
+     .help = "have the kernel encrypt, where it can"},
+    {TAKEN(TLS), SUB("ssl_min_version"), NUMBER(CONFIG_TLS_1_2, CONFIG_TLS_1_3),
+     INTO(tls_min_version), .initial = "2", .why = "TLS 1.0 and 1.1 are not safe",
+     SHOWN(CHOICE, "ssl_min_version"), .shown = "tlsv1.0|tlsv1.1|tlsv1.2|tlsv1.3",
+     .help = "oldest version to speak: 2 for TLS 1.2, 3 for TLS 1.3"},
     {INERT("threads are not bound to network queues"), LONG('N', "napi-ids"), NUMBER(0, U32_MAX),
      INTO(inert.napi_ids), .initial = "0", SHOWN(NUMBER, "num_napi_ids")},
     {CONSTANT("memory_file", "(null)")},
@@ -254,17 +283,6 @@ const struct option_row OPTION_ROWS[] = {
     {REFUSED("warm restart is not supported yet"), LONG('e', "memory-file"), TEXT("file")},
     {REFUSED("SASL belongs to the binary protocol, which is not supported"),
      LONG('S', "enable-sasl"), FLAG(1)},
-    {REFUSED(NO_TLS), LONG('Z', "enable-ssl"), FLAG(1)},
-    {REFUSED(NO_TLS), SUB("ssl_chain_cert"), TEXT("file")},
-    {REFUSED(NO_TLS), SUB("ssl_key"), TEXT("file")},
-    {REFUSED(NO_TLS), SUB("ssl_verify_mode"), NUMBER(0, 3)},
-    {REFUSED(NO_TLS), SUB("ssl_keyformat"), TEXT("name")},
-    {REFUSED(NO_TLS), SUB("ssl_ciphers"), TEXT("list")},
-    {REFUSED(NO_TLS), SUB("ssl_ca_cert"), TEXT("file")},
-    {REFUSED(NO_TLS), SUB("ssl_wbuf_size"), NUMBER(0, U32_MAX)},
-    {REFUSED(NO_TLS), SUB("ssl_session_cache"), FLAG(1)},
-    {REFUSED(NO_TLS), SUB("ssl_kernel_tls"), FLAG(1)},
-    {REFUSED(NO_TLS), SUB("ssl_min_version"), NUMBER(0, 3)},
     {REFUSED(NO_PROXY), SUB("proxy_config"), TEXT("file")},
     {REFUSED(NO_PROXY), SUB("proxy_arg"), TEXT("text")},
     {REFUSED(NO_PROXY), SUB("proxy_uring"), FLAG(1)},

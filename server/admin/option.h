@@ -58,6 +58,7 @@ enum option_show {
 
 enum option_section {
     SECTION_NETWORK,
+    SECTION_TLS,
     SECTION_MEMORY,
     SECTION_PROCESS,
     SECTION_PROTOCOL,

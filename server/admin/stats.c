@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,13 @@ static uint64_t get_malloc_fails(const struct snapshot *snapshot)
     return snapshot->counted[COUNTER_INPUT_REFUSED] + snapshot->counted[COUNTER_OUTPUT_REFUSED];
 }
 
+static uint64_t get_certs_age(const struct snapshot *snapshot)
+{
+    const uint32_t read_s =
+        atomic_load_explicit(snapshot->setup->certs_read_s, memory_order_relaxed);
+    return snapshot->now_s > read_s ? snapshot->now_s - read_s : 0;
+}
+
 static uint64_t get_chunk_bytes(const struct snapshot *snapshot)
 {
     (void)snapshot;
@@ -366,6 +374,16 @@ static bool if_slab_reassign(const struct config *config)
     return config->inert.slab_reassign;
 }
 
+static bool if_tls(const struct config *config)
+{
+    return config->tls_enabled;
+}
+
+static bool if_tls_tickets(const struct config *config)
+{
+    return config->tls_enabled && config->tls_session_cache;
+}
+
 static bool if_crawler(const struct config *config)
 {
     return config->inert.lru_crawler;
@@ -455,6 +473,10 @@ static const struct row general_rows[] = {
     NUMBER("log_watcher_skipped", get_log_skipped),
     NUMBER("log_watcher_sent", get_log_sent),
     NUMBER("log_watchers", get_log_watchers),
+    COUNTER_IF("ssl_new_sessions", COUNTER_TLS_SESSIONS, if_tls_tickets),
+    COUNTER_IF("ssl_handshake_errors", COUNTER_TLS_HANDSHAKE_ERRORS, if_tls),
+    COUNTER_IF("ssl_proto_errors", COUNTER_TLS_PROTO_ERRORS, if_tls),
+    {.name = "time_since_server_cert_refresh", .number = get_certs_age, .shown = if_tls},
     ZERO("unexpected_napi_ids"),
     ZERO("round_robin_fallback"),
     FIGURE("bytes", stored_bytes),

@@ -61,6 +61,7 @@ struct stats_setup {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
+    const _Atomic uint32_t *certs_read_s; /* when TLS certificates were read last */
 };
 
 /** stats_emit_fn - takes a line; both strings are borrowed. False: no room, stop. */

@@ -1,5 +1,6 @@
 #include "server/net/conn.h"
 
+#include "server/admin/config.h"
 #include "server/admin/log.h"
 #include "server/admin/watch.h"
 #include "server/budget.h"
@@ -19,7 +20,7 @@
 #define CONN_CHARGE_BYTES (sizeof(struct conn) + 96)
 
 struct conn *conn_new(struct budget *budget, int fd, const struct address *peer,
-                      const struct address *local)
+                      const struct address *local, unsigned tls)
 {
     if (!budget_take(budget, CONN_CHARGE_BYTES)) {
         return NULL;
@@ -33,6 +34,7 @@ struct conn *conn_new(struct budget *budget, int fd, const struct address *peer,
     conn->reason = WATCH_NORMAL;
     conn->peer = *peer;
     conn->local = *local;
+    conn->tls_mode = (uint8_t)tls;
     return conn;
 }
 
@@ -105,6 +107,14 @@ void conn_open(struct conn *conn, struct conn_host *host)
 
     log_say(host->log, LOG_COMMANDS, "<%d new client connection", conn->fd);
     tell(conn, WATCH_CONN_NEW);
+    if (conn->tls_mode != CONFIG_TLS_NONE) {
+        conn->tls = tls_accept(&host->tls, conn->fd, conn->tls_mode);
+        if (conn->tls == NULL) {
+            log_say(host->log, LOG_ALWAYS, "no memory for a new TLS connection: closed");
+            conn_close(conn);
+            return;
+        }
+    }
     if (!conn_watch(conn, EV_READ)) {
         log_say(host->log, LOG_ALWAYS, "cannot watch a new connection: closed");
         conn_close(conn);
@@ -134,6 +144,7 @@ void conn_close(struct conn *conn)
     command_forget(host->command, &conn->parsed.request);
     buffer_free(&conn->input, host->budget);
     buffer_free(&conn->output, host->budget);
+    tls_close(conn->tls);
     counters_add(host->counters, COUNTER_CONNS_CLOSED, 1);
     conn_discard(conn, host->budget);
 }
@@ -184,6 +195,22 @@ void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
         if (conn->watcher == NULL && now_s > active_s && now_s - active_s > timeout_s) {
             counters_add(host->counters, COUNTER_IDLE_KICKS, 1);
             conn->reason = WATCH_IDLE_TIMEOUT;
+            conn_close(conn);
+        }
+    }
+}
+
+void conn_close_unshaken(struct conn_host *host, uint32_t now_s)
+{
+    struct conn *next;
+
+    for (struct conn *conn = LIST_FIRST(&host->roster); conn != NULL; conn = next) {
+        next = LIST_NEXT(conn, roster);
+        /* Set when it was opened: a handshake moves no byte that counts. */
+        const uint32_t opened_s = atomic_load_explicit(&conn->active_s, memory_order_relaxed);
+        if (conn->tls != NULL && !tls_is_open(conn->tls) && now_s > opened_s &&
+            now_s - opened_s > LIMITS_TLS_HANDSHAKE_S) {
+            counters_add(host->counters, COUNTER_TLS_HANDSHAKE_ERRORS, 1);
             conn_close(conn);
         }
     }

@@ -35,6 +35,7 @@
 #include "protocol/reply.h"
 #include "server/net/address.h"
 #include "server/net/buffer.h"
+#include "server/net/tls.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -75,6 +76,8 @@ struct conn_host {
     void (*wake)(void *context); /* end this thread's wait; from any thread */
     void *wake_context;
 
+    struct tls_host tls; /* its tls is NULL without -Z */
+
     uint8_t *input;                /* LIMITS_INPUT_BYTES */
     uint8_t *output;               /* LIMITS_OUTPUT_BYTES */
     size_t output_held;            /* answers at its start that are to be written together */
@@ -92,12 +95,13 @@ struct conn_host {
 
 /**
  * conn_new() - a connection for an accepted descriptor.
+ * @tls: enum config_tls; the session begins where the connection is opened.
  *
  * Owns: the descriptor from here on.
  * Errors: NULL - no memory; the descriptor stays the caller's.
  */
 struct conn *conn_new(struct budget *budget, int fd, const struct address *peer,
-                      const struct address *local);
+                      const struct address *local, unsigned tls);
 /** conn_discard() - close one that was never opened. */
 void conn_discard(struct conn *conn, struct budget *budget);
 
@@ -112,6 +116,8 @@ void conn_send_watched(struct conn_host *host);
 
 /** conn_close_idle() - close those that moved no byte for more than @timeout_s, but watchers. */
 void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s);
+/** conn_close_unshaken() - close those whose TLS handshake has lasted too long. */
+void conn_close_unshaken(struct conn_host *host, uint32_t now_s);
 void conn_close_all(struct conn_host *host);
 
 /** conn_host_tidy() - give back an output buffer that was not used since the last call. */

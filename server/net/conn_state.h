@@ -53,13 +53,15 @@ struct conn {
     bool is_error;      /* parsed is a line to be answered, not a request */
     bool authenticated; /* or need not be */
     bool refused;       /* there is no memory for parsed.request: answer just that */
+    uint8_t tls_mode;   /* enum config_tls */
     enum conn_step step;
     uint8_t reason; /* enum watch_reason: why it will be closed */
 
-    struct buffer input;  /* the unfinished request; behind it what came with it */
-    struct buffer output; /* what the socket did not take */
-    size_t wanted;        /* CONN_PARSE: bytes the request has, where known; else 0 */
-    size_t scanned;       /* CONN_PARSE: bytes of input known to hold no whole line */
+    struct tls_session *tls; /* NULL: plain */
+    struct buffer input;     /* the unfinished request; behind it what came with it */
+    struct buffer output;    /* what the socket did not take */
+    size_t wanted;           /* CONN_PARSE: bytes the request has, where known; else 0 */
+    size_t scanned;          /* CONN_PARSE: bytes of input known to hold no whole line */
     struct protocol_parsed parsed;
 
     _Atomic uint32_t active_s; /* shared */

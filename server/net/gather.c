@@ -143,10 +143,12 @@ void gather_serve(struct conn_host *host)
     gather->input_bytes = 0;
 }
 
-/* It waits for a new request, and all that belongs to it is in the socket. */
+/* It waits for a new request, and all that belongs to it is in the socket; one that is to take a
+ * turn of its own anyway has bytes that the socket knows nothing of. */
 static bool is_waiting(const struct conn *conn)
 {
-    return conn->step == CONN_PARSE && conn->input.capacity == 0 && conn->output.capacity == 0;
+    return conn->step == CONN_PARSE && conn->input.capacity == 0 && conn->output.capacity == 0 &&
+           !conn->queued;
 }
 
 void gather_read(struct conn *conn)

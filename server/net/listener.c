@@ -31,6 +31,7 @@ struct socket {
     int fd;
     bool wildcard; /* the local address of a connection is not this one's */
     struct address address;
+    enum config_tls tls;
     struct event *event;
 };
 
@@ -95,10 +96,12 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void reject(struct listener *listener, int fd, const char *line)
+static void reject(const struct socket *socket, int fd, const char *line)
 {
-    counters_add(listener->setup.counters, COUNTER_CONNS_REJECTED, 1);
-    (void)send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+    counters_add(socket->listener->setup.counters, COUNTER_CONNS_REJECTED, 1);
+    if (socket->tls == CONFIG_TLS_NONE) {
+        (void)send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     (void)close(fd);
 }
 
@@ -118,15 +121,15 @@ static void admit(struct socket *socket, int fd, const struct sockaddr_storage *
     struct listener *listener = socket->listener;
 
     if (is_full(listener)) {
-        reject(listener, fd, TOO_MANY);
+        reject(socket, fd, TOO_MANY);
         return;
     }
     const struct address peer = address_from(from);
     const struct address local = local_address(socket, fd);
-    struct conn *conn = conn_new(listener->setup.budget, fd, &peer, &local);
+    struct conn *conn = conn_new(listener->setup.budget, fd, &peer, &local, socket->tls);
     if (conn == NULL) {
         log_say(listener->setup.log, LOG_ALWAYS, "no memory for a new connection: closed");
-        reject(listener, fd, NO_MEMORY);
+        reject(socket, fd, NO_MEMORY);
         return;
     }
     counters_add(listener->setup.counters, COUNTER_CONNS_OPENED, 1);
@@ -214,7 +217,7 @@ static int open_socket(const struct sockaddr *address, socklen_t bytes, uint32_t
     return -1;
 }
 
-static bool add_socket(struct listener *listener, int fd, bool wildcard)
+static bool add_socket(struct listener *listener, int fd, bool wildcard, enum config_tls tls)
 {
     struct sockaddr_storage storage = {0};
     socklen_t bytes = sizeof(storage);
@@ -233,6 +236,7 @@ static bool add_socket(struct listener *listener, int fd, bool wildcard)
         .fd = fd,
         .wildcard = wildcard,
         .address = address_from(&storage),
+        .tls = tls,
     };
     socket->event = event_new(listener->setup.base, fd, EV_READ | EV_PERSIST, on_accept, socket);
     listener->sockets_count++;
@@ -274,7 +278,7 @@ static bool listen_tcp(struct listener *listener, const struct config_address *a
     for (const struct addrinfo *at = found; ok && at != NULL; at = at->ai_next) {
         const int fd = open_socket(at->ai_addr, at->ai_addrlen, config->backlog);
         if (fd >= 0) {
-            ok = add_socket(listener, fd, wildcard);
+            ok = add_socket(listener, fd, wildcard, (enum config_tls)address->tls);
         } else if (!wildcard || !may_lack(errno)) {
             log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s port %s: %s",
                     wildcard ? "TCP" : address->host, service, strerror(errno));
@@ -309,7 +313,12 @@ static bool listen_unix(struct listener *listener, const char *path)
                 strerror(error));
         return false;
     }
-    return add_socket(listener, fd, false);
+    return add_socket(listener, fd, false, CONFIG_TLS_NONE);
+}
+
+static enum config_tls default_tls(const struct listener *listener)
+{
+    return listener->setup.config->tls_enabled ? CONFIG_TLS_DEFAULT : CONFIG_TLS_NONE;
 }
 
 static bool is_wildcard(const struct sockaddr_storage *address)
@@ -350,7 +359,8 @@ static bool take_socket(struct listener *listener, int fd)
                 strerror(errno));
         return false;
     }
-    return add_socket(listener, fd, is_wildcard(&address));
+    return add_socket(listener, fd, is_wildcard(&address),
+                      tcp ? default_tls(listener) : CONFIG_TLS_NONE);
 }
 
 static bool take_sockets(struct listener *listener)
@@ -367,7 +377,8 @@ static bool take_sockets(struct listener *listener)
 static bool listen_everywhere(struct listener *listener)
 {
     const struct config *config = listener->setup.config;
-    const struct config_address everywhere = {.port = CONFIG_PORT_UNSET};
+    const struct config_address everywhere = {.port = CONFIG_PORT_UNSET,
+                                              .tls = default_tls(listener)};
     bool ok = true;
 
     if (config->sockets_given > 0) {

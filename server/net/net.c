@@ -6,6 +6,7 @@
 #include "server/command.h"
 #include "server/counters.h"
 #include "server/net/listener.h"
+#include "server/net/tls.h"
 #include "server/net/worker.h"
 
 #include <assert.h>
@@ -15,6 +16,7 @@
 
 struct net {
     struct net_setup setup;
+    struct tls *tls; /* NULL without -Z */
     struct listener *listener;
     size_t workers_count;
     size_t workers_running;
@@ -42,6 +44,7 @@ static bool make_workers(struct net *net)
             .counters = counters,
             .budget = setup->budget,
             .auth = setup->auth,
+            .tls = net->tls,
             .clock = setup->clock,
             .log = setup->log,
             .value_bytes_max = config->item_bytes_max,
@@ -60,6 +63,28 @@ static bool make_workers(struct net *net)
     return true;
 }
 
+static bool make_tls(struct net *net)
+{
+    const struct net_setup *setup = &net->setup;
+    char error[TLS_ERROR_BYTES_MAX + 1];
+
+    if (!setup->config->tls_enabled) {
+        return true;
+    }
+    net->tls = tls_new(setup->config, error);
+    if (net->tls == NULL) {
+        log_say(setup->log, LOG_ALWAYS, "-Z, --enable-ssl: %s", error);
+    }
+    return net->tls != NULL;
+}
+
+bool net_refresh_certs(struct net *net, char *error)
+{
+    static_assert(NET_ERROR_BYTES_MAX == TLS_ERROR_BYTES_MAX, "a sentence of TLS is one of ours");
+    assert(net->tls != NULL);
+    return tls_refresh(net->tls, error);
+}
+
 struct net *net_new(const struct net_setup *setup)
 {
     const size_t threads = setup->config->threads;
@@ -69,7 +94,7 @@ struct net *net_new(const struct net_setup *setup)
         return NULL;
     }
     net->setup = *setup;
-    if (make_workers(net)) {
+    if (make_tls(net) && make_workers(net)) {
         const struct listener_setup listener = {
             .config = setup->config,
             .clock = setup->clock,
@@ -121,6 +146,7 @@ void net_free(struct net *net)
     for (size_t i = 0; i < net->workers_count; i++) {
         worker_free(net->workers[i]);
     }
+    tls_free(net->tls);
     free(net);
 }
 

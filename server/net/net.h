@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define NET_ERROR_BYTES_MAX 479u
+
 struct auth;
 struct budget;
 struct clock;
@@ -40,6 +42,11 @@ struct net *net_new(const struct net_setup *setup);
 bool net_start(struct net *net) __attribute__((warn_unused_result));
 /** net_write_ports() - see listener_write_ports(). */
 bool net_write_ports(const struct net *net, const char *path) __attribute__((warn_unused_result));
+/**
+ * net_refresh_certs() - read certificates again; with -Z only. Any thread.
+ * @error: NET_ERROR_BYTES_MAX + 1 bytes; a sentence where the answer is false: the old ones hold.
+ */
+bool net_refresh_certs(struct net *net, char *error) __attribute__((warn_unused_result));
 /** net_free() - accepts no more, closes every connection, ends the threads. */
 void net_free(struct net *net);
 

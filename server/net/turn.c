@@ -33,10 +33,12 @@ static void note_doing(const struct turn *turn, enum conn_doing doing)
 /* What the socket takes of @bytes; 0 when it takes nothing now, -1 when it is dead. */
 static ssize_t send_some(const struct turn *turn, const uint8_t *bytes, size_t count)
 {
+    const struct conn *conn = turn->conn;
     ssize_t sent;
 
     do {
-        sent = send(turn->conn->fd, bytes, count, MSG_NOSIGNAL);
+        sent = conn->tls == NULL ? send(conn->fd, bytes, count, MSG_NOSIGNAL)
+                                 : tls_send(conn->tls, bytes, count);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         return errno == EAGAIN ? 0 : -1;
@@ -597,11 +599,13 @@ static bool aim(struct turn *turn)
 
 size_t turn_receive(struct turn *turn, uint8_t *bytes, size_t room)
 {
+    struct conn *conn = turn->conn;
     ssize_t count;
 
     assert(room > 0);
     do {
-        count = recv(turn->conn->fd, bytes, room, 0);
+        count = conn->tls == NULL ? recv(conn->fd, bytes, room, 0)
+                                  : tls_receive(conn->tls, bytes, room);
     } while (count < 0 && errno == EINTR);
     if (count > 0) {
         counters_add(turn->host->counters, COUNTER_BYTES_READ, (uint64_t)count);
@@ -609,8 +613,8 @@ size_t turn_receive(struct turn *turn, uint8_t *bytes, size_t room)
         return (size_t)count;
     }
     if (count == 0 || errno != EAGAIN) {
-        turn->conn->eof = true;
-        turn->conn->reason = count == 0 ? WATCH_NORMAL : WATCH_ERROR;
+        conn->eof = true;
+        conn->reason = count == 0 ? WATCH_NORMAL : WATCH_ERROR;
     }
     return 0;
 }
@@ -652,6 +656,18 @@ static enum conn_doing doing_of(const struct conn *conn)
     return buffer_count(&conn->input) > 0 ? CONN_IS_READING : CONN_IS_WAITING;
 }
 
+/* May there be something to read that the socket knows nothing of? */
+static bool goes_on(const struct conn *conn)
+{
+    return conn->tls != NULL && (tls_has_more(conn->tls) || tls_wants_to_write(conn->tls));
+}
+
+static bool watch_input(struct conn *conn)
+{
+    const bool to_write = conn->tls != NULL && tls_wants_to_write(conn->tls);
+    return conn_watch(conn, to_write ? EV_WRITE : EV_READ);
+}
+
 void turn_finish(struct turn *turn, enum progress progress)
 {
     struct conn *conn = turn->conn;
@@ -666,6 +682,10 @@ void turn_finish(struct turn *turn, enum progress progress)
     if (progress == PROGRESS_BROKEN) {
         turn_reset_reply(host);
     } else if (host->reply.used > 0 && conn->output.capacity == 0 && !flush(turn)) {
+        progress = PROGRESS_BROKEN;
+    }
+    if (conn->tls != NULL && progress != PROGRESS_BROKEN && !tls_settle(conn->tls)) {
+        log_say(host->log, LOG_ALWAYS, "no memory for a TLS connection: closed");
         progress = PROGRESS_BROKEN;
     }
     assert(progress == PROGRESS_BROKEN || host->reply.used == 0);
@@ -683,11 +703,11 @@ void turn_finish(struct turn *turn, enum progress progress)
     }
     const bool over = progress == PROGRESS_BROKEN || progress == PROGRESS_FINISHED ||
                       (progress == PROGRESS_STARVED && conn->eof);
-    if (over || !conn_watch(conn, EV_READ)) {
+    if (over || !watch_input(conn)) {
         conn_close(conn);
         return;
     }
-    if (progress == PROGRESS_YIELDED) {
+    if (progress == PROGRESS_YIELDED || (conn->tls != NULL && tls_has_more(conn->tls))) {
         TAILQ_INSERT_TAIL(&host->ready, conn, queue);
         conn->queued = true;
     }
@@ -724,7 +744,7 @@ void turn_take(struct conn *conn, bool readable)
     if (progress == PROGRESS_GO_ON) {
         progress = turn_run(&turn);
     }
-    if (progress == PROGRESS_STARVED && readable && !conn->eof) {
+    if (progress == PROGRESS_STARVED && (readable || goes_on(conn)) && !conn->eof) {
         progress = read_and_run(&turn);
     }
     turn_finish(&turn, progress);

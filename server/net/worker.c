@@ -69,6 +69,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)what;
     gather_serve(&worker->host); /* a connection that is gathered must not be closed */
     conn_host_tidy(&worker->host);
+    if (worker->host.tls.tls != NULL) {
+        conn_close_unshaken(&worker->host, clock_now_s(worker->host.clock));
+    }
     if (worker->idle_timeout_s > 0) {
         conn_close_idle(&worker->host, worker->idle_timeout_s, clock_now_s(worker->host.clock));
     }
@@ -178,6 +181,7 @@ struct worker *worker_new(const struct worker_setup *setup)
         .counters = setup->counters,
         .budget = setup->budget,
         .auth = setup->auth,
+        .tls = {setup->tls, setup->budget, setup->counters, setup->log},
         .clock = setup->clock,
         .log = setup->log,
         .value_bytes_max = setup->value_bytes_max,

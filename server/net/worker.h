@@ -28,6 +28,7 @@ struct clock;
 struct command;
 struct counters;
 struct log;
+struct tls;
 struct watch;
 struct worker;
 
@@ -37,6 +38,7 @@ struct worker_setup {
     struct counters *counters;
     struct budget *budget;
     struct auth *auth; /* may be NULL */
+    struct tls *tls;   /* may be NULL */
     const struct clock *clock;
     struct log *log;
     size_t value_bytes_max;

@@ -24,7 +24,7 @@
 #define ARGUMENTS_MAX  32
 #define TEXT_BYTES     256
 #define RANDOM_LINES   50000
-#define SETTINGS_COUNT 66
+#define SETTINGS_COUNT 77
 
 struct fixture {
     struct config config;
@@ -131,6 +131,9 @@ static void check_outcome(struct fixture *fixture, const struct option_row *row,
     }
 }
 
+/* -Z needs them. */
+#define FILES "-ossl_chain_cert=x,ssl_ca_cert=x"
+
 static void test_every_row(void **state)
 {
     struct fixture *fixture = *state;
@@ -146,15 +149,15 @@ static void test_every_row(void **state)
         sample_of(row, sample);
         if (row->letter != 0) {
             snprintf(text, sizeof(text), "-%c%s", row->letter, argument ? sample : "");
-            check_outcome(fixture, row, PARSE(fixture, text));
+            check_outcome(fixture, row, PARSE(fixture, FILES, text));
             snprintf(text, sizeof(text), "-%c", row->letter);
-            check_outcome(fixture, row, PARSE(fixture, text, argument ? sample : "--"));
+            check_outcome(fixture, row, PARSE(fixture, FILES, text, argument ? sample : "--"));
         }
         if (row->name == NULL)
             continue;
         snprintf(text, sizeof(text), "%s%s%s%s", row->extended ? "-o" : "--", row->name,
                  argument ? "=" : "", argument ? sample : "");
-        check_outcome(fixture, row, PARSE(fixture, text));
+        check_outcome(fixture, row, PARSE(fixture, FILES, text));
     }
 }
 
@@ -547,6 +550,10 @@ static const char *const SETTINGS[SETTINGS_COUNT][2] = {
     {"ext_low_ttl", "0"}, {"ext_recache_rate", "2000"}, {"ext_wbuf_size", "4194304"},
     {"ext_compact_under", "0"}, {"ext_drop_under", "0"}, {"ext_max_sleep", "1000000"},
     {"ext_max_frag", "0.80"}, {"slab_automove_freeratio", "0.010"}, {"ext_drop_unread", "no"},
+    {"ssl_enabled", "no"}, {"ssl_chain_cert", "(null)"}, {"ssl_key", "(null)"},
+    {"ssl_verify_mode", "0"}, {"ssl_keyformat", "1"}, {"ssl_ciphers", "NULL"},
+    {"ssl_ca_cert", "NULL"}, {"ssl_wbuf_size", "16384"}, {"ssl_session_cache", "no"},
+    {"ssl_kernel_tls", "no"}, {"ssl_min_version", "tlsv1.2"},
     {"num_napi_ids", "0"}, {"memory_file", "(null)"}, {"client_flags_size", "4"},
 };
 /* clang-format on */
@@ -687,6 +694,40 @@ static void test_random_lines(void **state)
     assert_in_range(accepted, RANDOM_LINES / 100, RANDOM_LINES);
 }
 
+/* ---- TLS ---- */
+
+static void test_tls(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config *config = &fixture->config;
+
+    assert_int_equal(PARSE(fixture, "-l", "notls:a:1,btls:b,mtls:c,d,tag[x]:notls:e", "-Z", "-o",
+                           "ssl_chain_cert=/a,ssl_key=/b,ssl_ca_cert=/c,ssl_ciphers=d:e",
+                           "-ossl_verify_mode=3,ssl_min_version=3,ssl_keyformat=2,ssl_kernel_tls,"
+                           "ssl_session_cache"),
+                     CONFIG_OK);
+    static const enum config_tls EXPECTED[] = {CONFIG_TLS_NONE, CONFIG_TLS_BASIC, CONFIG_TLS_MUTUAL,
+                                               CONFIG_TLS_DEFAULT, CONFIG_TLS_NONE};
+    for (size_t i = 0; i < sizeof(EXPECTED) / sizeof(EXPECTED[0]); i++)
+        assert_int_equal(config->addresses[i].tls, EXPECTED[i]);
+    assert_string_equal(config->tls_chain_cert, "/a");
+    assert_string_equal(config->tls_key, "/b");
+    assert_string_equal(config->tls_ca_cert, "/c");
+    assert_string_equal(config->tls_ciphers, "d:e");
+    assert_int_equal(config->tls_verify_mode, 3);
+    assert_int_equal(config->tls_min_version, CONFIG_TLS_1_3);
+    assert_int_equal(config->tls_keyformat, 2);
+    assert_true(config->tls_enabled && config->tls_kernel && config->tls_session_cache);
+
+    assert_int_equal(PARSE(fixture, "-l", "notls:a,b"), CONFIG_OK);
+    assert_int_equal(config->addresses[0].tls, CONFIG_TLS_NONE);
+    assert_int_equal(config->addresses[1].tls, CONFIG_TLS_NONE);
+    EXPECT_ERROR(fixture, 64, "ssl_chain_cert", "-Z");
+    EXPECT_ERROR(fixture, 64, "ssl_ca_cert", "-Z", "-ossl_chain_cert=a,ssl_verify_mode=1");
+    EXPECT_ERROR(fixture, 64, "ssl_ca_cert", "-Z", "-ossl_chain_cert=a", "-l", "mtls:a");
+    EXPECT_ERROR(fixture, 64, "not safe", "-ossl_min_version=1");
+}
+
 /* ---- --config ---- */
 
 /* Parses "-v --config <a file with this text> -p 7". */
@@ -784,6 +825,7 @@ static void test_texts_of_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_that_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_texts_of_a_file, set_up, tear_down),

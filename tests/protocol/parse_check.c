@@ -62,6 +62,7 @@ static const char *verb_name(enum protocol_verb verb)
         [PROTOCOL_SHUTDOWN] = "shutdown",
         [PROTOCOL_CACHE_MEMLIMIT] = "cache_memlimit",
         [PROTOCOL_WATCH] = "watch",
+        [PROTOCOL_REFRESH_CERTS] = "refresh_certs",
         [PROTOCOL_MG] = "mg",
         [PROTOCOL_MS] = "ms",
         [PROTOCOL_MD] = "md",

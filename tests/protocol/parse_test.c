@@ -96,6 +96,7 @@ static const struct row rows[] = {
     ROW("COMMAND watch", "watch\r\n", "REQUEST 7 watch"),
     ROW("COMMAND watch kinds", "watch  fetchers  m \r\n", "REQUEST 21 watch argument=fetchers  m"),
     ROW("COMMAND watch noreply", "watch noreply\r\n", "REQUEST 15 watch argument=noreply"),
+    ROW("COMMAND refresh_certs", "refresh_certs\r\n", "REQUEST 15 refresh_certs"),
     ROW("COMMAND cache_memlimit", "cache_memlimit 64\r\n", "REQUEST 19 cache_memlimit delta=64"),
     ROW("COMMAND cache_memlimit noreply", "cache_memlimit 64 noreply\r\n",
         "REQUEST 27 cache_memlimit noreply delta=64"),

@@ -1,5 +1,7 @@
 #include "tests/wire/peer.h"
 
+#include "tests/tls/tunnel.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -25,6 +27,8 @@ struct peer {
     enum peer_way way;
     bool has_users; /* who connects must log in */
     uint16_t port;
+    pid_t tunnel; /* PEER_TLS; else 0 */
+    uint16_t tunnel_port;
     char folder[32]; /* of the unix socket; "" over TCP */
     char path[48];
 };
@@ -53,12 +57,19 @@ static uint16_t free_port(void)
 static bool make_arguments(const struct peer *peer, const char *program, const char *options,
                            struct arguments *arguments)
 {
-    char where[96];
+    char where[256];
     if (peer->path[0] != '\0')
         (void)snprintf(where, sizeof(where), "-s %s -a 700", peer->path);
     else
         (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0 %s", (unsigned)peer->port,
                        peer->way == PEER_LOGIN ? "-Y " PEER_USERS : "");
+    if (peer->way == PEER_TLS) {
+        const char *certs = getenv(PEER_CERTS);
+        size_t used = strlen(where);
+        assert(certs != NULL);
+        (void)snprintf(where + used, sizeof(where) - used,
+                       "-Z -o ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key", certs, certs);
+    }
     int bytes = snprintf(arguments->text, sizeof(arguments->text), "%s %s %s %s", program, where,
                          geteuid() == 0 ? "-u root" : "", options);
     if ((size_t)bytes >= sizeof(arguments->text))
@@ -102,7 +113,8 @@ static enum client_status connect_to(const struct peer *peer, struct client *cli
 {
     if (peer->path[0] != '\0')
         return client_connect_unix(client, peer->path, PEER_TIMEOUT_MS);
-    return client_connect_tcp(client, "127.0.0.1", peer->port, PEER_TIMEOUT_MS);
+    return client_connect_tcp(client, "127.0.0.1",
+                              peer->tunnel != 0 ? peer->tunnel_port : peer->port, PEER_TIMEOUT_MS);
 }
 
 static enum client_status log_in(struct client *client)
@@ -161,6 +173,15 @@ static bool await_answer(const struct peer *peer)
     return false;
 }
 
+static void end_tunnel(struct peer *peer)
+{
+    if (peer->tunnel == 0)
+        return;
+    (void)kill(peer->tunnel, SIGKILL);
+    (void)waitpid(peer->tunnel, NULL, 0);
+    peer->tunnel = 0;
+}
+
 static bool launch(struct peer *peer, const char *program, const char *options, char *error)
 {
     struct arguments arguments = {0};
@@ -175,8 +196,11 @@ static bool launch(struct peer *peer, const char *program, const char *options, 
         (void)snprintf(error, PEER_ERROR_BYTES, "fork: %s", strerror(errno));
         return false;
     }
+    if (peer->way == PEER_TLS)
+        peer->tunnel = tunnel_start(peer->port, &peer->tunnel_port);
     if (await_answer(peer))
         return true;
+    end_tunnel(peer);
     (void)snprintf(error, PEER_ERROR_BYTES, "%s does not start with %s", program, options);
     (void)kill(peer->child, SIGKILL);
     (void)waitpid(peer->child, NULL, 0);
@@ -240,6 +264,7 @@ void peer_kill(struct peer *peer)
 {
     if (peer == NULL)
         return;
+    end_tunnel(peer);
     if (peer->child != 0) {
         (void)kill(peer->child, SIGKILL);
         (void)waitpid(peer->child, NULL, 0);

@@ -23,10 +23,14 @@ enum peer_way {
     PEER_TCP,
     PEER_UNIX,  /* a socket in a folder of its own instead of 127.0.0.1 */
     PEER_LOGIN, /* as PEER_TCP, with -Y; each connection sends user and password first */
+    PEER_TLS,   /* as PEER_TCP, with -Z; connections go through a tunnel (tests/tls) */
 };
 
 /* For -Y; of PEER_LOGIN and of transcripts. */
 #define PEER_USERS "tests/wire/users"
+
+/* PEER_TLS: the environment's name of a folder of certificates (tests/tls/certs.h). */
+#define PEER_CERTS "PEER_CERTS"
 
 struct peer;
 

@@ -4,7 +4,7 @@
  *   wire_test <our server> <transcript>...
  *
  * Each is a case of its own: <transcript>/<server>, and again with every byte a write of its own,
- * and again, at ours, by clients that log in first.
+ * and again, at ours, by clients that log in first, and through TLS.
  * Every case has a server started for it. memcached is found on PATH; where it is missing, or
  * is not the version whose answers are written down, that is a failed case.
  */
@@ -17,6 +17,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "tests/tls/certs.h"
 #include "tests/wire/play.h"
 
 #include <assert.h>
@@ -27,7 +28,7 @@
 #define MEMCACHED         "memcached"
 #define MEMCACHED_VERSION "memcached 1.6.18"
 #define CASE_NAME_BYTES   160u
-#define PLAYS             5u /* of each transcript */
+#define PLAYS             6u /* of each transcript */
 
 struct wire_case {
     char name[CASE_NAME_BYTES];
@@ -77,6 +78,13 @@ static void memcached_is_the_one(void **state)
         fail_msg("transcripts are for %s on PATH, but there is: %s", MEMCACHED_VERSION, line);
 }
 
+static const char *way_name(enum peer_way way)
+{
+    if (way == PEER_LOGIN)
+        return "/login";
+    return way == PEER_TLS ? "/tls" : "";
+}
+
 /* "tests/wire/get.txt" is the transcript "get". */
 static void name_case(struct wire_case *wire)
 {
@@ -84,7 +92,7 @@ static void name_case(struct wire_case *wire)
     const char *base = slash != NULL ? slash + 1 : wire->path;
     (void)snprintf(wire->name, sizeof(wire->name), "%.*s/%s%s%s", (int)strcspn(base, "."), base,
                    wire->whom == TRANSCRIPT_FOR_OURS ? "zbcached" : MEMCACHED,
-                   wire->bytewise ? "/bytewise" : "", wire->way == PEER_LOGIN ? "/login" : "");
+                   wire->bytewise ? "/bytewise" : "", way_name(wire->way));
 }
 
 /* The ways a transcript is played. */
@@ -95,7 +103,7 @@ static const struct {
 } WAYS[PLAYS] = {
     {TRANSCRIPT_FOR_OURS, false, PEER_TCP},   {TRANSCRIPT_FOR_MEMCACHED, false, PEER_TCP},
     {TRANSCRIPT_FOR_OURS, true, PEER_TCP},    {TRANSCRIPT_FOR_MEMCACHED, true, PEER_TCP},
-    {TRANSCRIPT_FOR_OURS, false, PEER_LOGIN},
+    {TRANSCRIPT_FOR_OURS, false, PEER_LOGIN}, {TRANSCRIPT_FOR_OURS, false, PEER_TLS},
 };
 
 /* One that cannot be read fails in each case. */
@@ -143,8 +151,12 @@ int main(int arguments_count, char **arguments)
         tests[i + 1] = (struct CMUnitTest){
             .name = cases[i].name, .test_func = play_case, .initial_state = &cases[i]};
 
+    char certs[CERTS_PATH_BYTES];
+    certs_make(certs);
+    (void)setenv(PEER_CERTS, certs, 1);
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     int failed = _cmocka_run_group_tests("wire", tests, count + 1, NULL, NULL);
+    certs_remove(certs);
     free(tests);
     free(cases);
     return failed == 0 ? 0 : 1;
