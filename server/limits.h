@@ -64,6 +64,7 @@
 
 #define LIMITS_SOCKETS_MAX             256u /* listened on: 64 addresses, each of a few numbers */
 #define LIMITS_ACCEPTS_PER_EVENT       32u
+#define LIMITS_DATAGRAMS_PER_EVENT     32u
 /* How often a listener that cannot accept (limit reached, no descriptors left) looks again. */
 #define LIMITS_ACCEPT_RETRY_MS         10u
 

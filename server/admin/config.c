@@ -693,6 +693,10 @@ static enum config_status check_whole(struct parser *parser, bool as_root)
 {
     struct config *config = parser->config;
 
+    if (config->udp_port != 0 && (config->auth_path != NULL || config->tls_enabled))
+        return fail(parser, EX_USAGE, "-U, --udp-port: neither users (-Y) nor TLS (-Z) hold there");
+    if (config->udp_port != 0 && !config->port_given)
+        config->port = config->udp_port;
     if (config->auth_path != NULL)
         config->protocol = CONFIG_PROTOCOL_ASCII;
     if (config->item_bytes_max > config->memory_bytes / 2)

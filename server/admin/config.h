@@ -89,7 +89,8 @@ struct config_inert {
 struct config {
     /* network */
     int32_t port;          /* -p: TCP; 0: none; CONFIG_PORT_ANY */
-    uint32_t udp_port;     /* -U: always 0 for now */
+    bool port_given;       /* -p */
+    int32_t udp_port;      /* -U: 0: none; CONFIG_PORT_ANY */
     const char *unix_path; /* -s: when given, listen there and nowhere else */
     uint32_t unix_mask;    /* -a: mode bits of the socket's file */
     uint32_t conns_max;    /* -c */

@@ -54,11 +54,12 @@ const struct option_row OPTION_ROWS[] = {
     {TAKEN(NETWORK), LONG('c', "conn-limit"), NUMBER(1, CONFIG_CONNS_MAX), INTO(conns_max),
      .initial = "1024", SHOWN(NUMBER, "maxconns"), .help = "most connections at a time"},
     {TAKEN(NETWORK), LONG('p', "port"), NUMBER(CONFIG_PORT_ANY, PORT_MAX), INTO(port),
-     .initial = "11211", SHOWN(NUMBER, "tcpport"),
+     ALSO(port_given), .initial = "11211", SHOWN(NUMBER, "tcpport"),
      .help = "TCP port to listen on; 0: none, -1: any free one"},
-    {TAKEN(NETWORK), LONG('U', "udp-port"), NUMBER(0, 0), INTO(udp_port), .initial = "0",
-     .why = "UDP is not supported yet, only 0 (off)", SHOWN(NUMBER, "udpport"),
-     .help = "UDP port; only 0 (off) for now"},
+    {TAKEN(NETWORK), LONG('U', "udp-port"), NUMBER(CONFIG_PORT_ANY, PORT_MAX), INTO(udp_port),
+     .initial = "0", SHOWN(NUMBER, "udpport"),
+     .help = "UDP port to listen on, and TCP's too if -p is not given; 0: none, -1: any free one; "
+             "replies are at most 3 times as long as the request"},
     {TAKEN(NETWORK), LONG('l', "listen"), .type = OPTION_LISTEN, .argument = "addr", INTO(listen),
      SHOWN(ARRAY, "inter"),
      .help = "addresses to listen on, parted by commas: host, host:port, [v6]:port, *; can be "

@@ -32,7 +32,8 @@ struct socket {
     bool wildcard; /* the local address of a connection is not this one's */
     struct address address;
     enum config_tls tls;
-    struct event *event;
+    struct event *event; /* NULL: UDP, a worker watches it */
+    bool udp;
 };
 
 struct listener {
@@ -64,7 +65,9 @@ static void pause_accepting(struct listener *listener)
     const struct timeval retry = {.tv_usec = LIMITS_ACCEPT_RETRY_MS * 1000};
 
     for (size_t i = 0; i < listener->sockets_count; i++) {
-        (void)event_del(listener->sockets[i].event);
+        if (!listener->sockets[i].udp) {
+            (void)event_del(listener->sockets[i].event);
+        }
     }
     (void)event_add(listener->retry, &retry);
     if (!listener->paused) {
@@ -89,7 +92,7 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
     }
     listener->paused = false;
     for (size_t i = 0; i < listener->sockets_count; i++) {
-        if (event_add(listener->sockets[i].event, NULL) != 0) {
+        if (!listener->sockets[i].udp && event_add(listener->sockets[i].event, NULL) != 0) {
             pause_accepting(listener);
             return;
         }
@@ -189,26 +192,29 @@ static bool set_option(int fd, int level, int option, int value)
 }
 
 /* What is set here is inherited by the connections accepted. */
-static bool set_options(int fd, int family)
+static bool set_options(int fd, int family, int type)
 {
     if (family == AF_UNIX) {
         return true;
     }
-    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
-           set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
-           set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
-           (family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1));
+    if (family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) {
+        return false;
+    }
+    /* Of UDP a second socket with that address would take the first one's datagrams. */
+    return type == SOCK_DGRAM || (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+                                  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+                                  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1));
 }
 
-/* Returns a socket that listens, or -1 with errno. */
-static int open_socket(const struct sockaddr *address, socklen_t bytes, uint32_t backlog)
+/* Returns a socket that listens, or one of datagrams that is bound, or -1 with errno. */
+static int open_socket(const struct sockaddr *address, socklen_t bytes, int type, uint32_t backlog)
 {
-    const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int fd = socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
-    if (set_options(fd, address->sa_family) && bind(fd, address, bytes) == 0 &&
-        listen(fd, (int)backlog) == 0) {
+    if (set_options(fd, address->sa_family, type) && bind(fd, address, bytes) == 0 &&
+        (type == SOCK_DGRAM || listen(fd, (int)backlog) == 0)) {
         return fd;
     }
     const int error = errno;
@@ -217,7 +223,8 @@ static int open_socket(const struct sockaddr *address, socklen_t bytes, uint32_t
     return -1;
 }
 
-static bool add_socket(struct listener *listener, int fd, bool wildcard, enum config_tls tls)
+static bool add_socket(struct listener *listener, int fd, bool wildcard, int type,
+                       enum config_tls tls)
 {
     struct sockaddr_storage storage = {0};
     socklen_t bytes = sizeof(storage);
@@ -237,14 +244,19 @@ static bool add_socket(struct listener *listener, int fd, bool wildcard, enum co
         .wildcard = wildcard,
         .address = address_from(&storage),
         .tls = tls,
+        .udp = type == SOCK_DGRAM,
     };
-    socket->event = event_new(listener->setup.base, fd, EV_READ | EV_PERSIST, on_accept, socket);
+    if (!socket->udp) {
+        socket->event =
+            event_new(listener->setup.base, fd, EV_READ | EV_PERSIST, on_accept, socket);
+    }
     listener->sockets_count++;
 
     char text[ADDRESS_TEXT_BYTES_MAX];
     address_text(&socket->address, listener->setup.config->unix_path, text);
-    log_say(listener->setup.log, LOG_EVENTS, "listening on %s", text);
-    return socket->event != NULL;
+    log_say(listener->setup.log, LOG_EVENTS, "listening on %s%s", text,
+            socket->udp ? " (UDP)" : "");
+    return socket->udp || socket->event != NULL;
 }
 
 /* A machine without IPv6 (or IPv4) still has every interface of the other. */
@@ -253,17 +265,19 @@ static bool may_lack(int error)
     return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
 }
 
-static bool listen_tcp(struct listener *listener, const struct config_address *address)
+static bool listen_internet(struct listener *listener, const struct config_address *address,
+                            int type)
 {
     const struct config *config = listener->setup.config;
-    const int32_t port = address->port == CONFIG_PORT_UNSET ? config->port : address->port;
+    const int32_t usual = type == SOCK_DGRAM ? config->udp_port : config->port;
+    const int32_t port = address->port == CONFIG_PORT_UNSET ? usual : address->port;
     const bool wildcard = address->host[0] == '\0';
     const struct addrinfo hints = {
-        .ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+        .ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = type};
     struct addrinfo *found = NULL;
     char service[16];
 
-    if (port == 0) {
+    if (port == 0 || (type == SOCK_DGRAM && usual == 0)) {
         return true;
     }
     (void)snprintf(service, sizeof(service), "%d", port == CONFIG_PORT_ANY ? 0 : (int)port);
@@ -276,12 +290,12 @@ static bool listen_tcp(struct listener *listener, const struct config_address *a
     }
     bool ok = true;
     for (const struct addrinfo *at = found; ok && at != NULL; at = at->ai_next) {
-        const int fd = open_socket(at->ai_addr, at->ai_addrlen, config->backlog);
+        const int fd = open_socket(at->ai_addr, at->ai_addrlen, type, config->backlog);
         if (fd >= 0) {
-            ok = add_socket(listener, fd, wildcard, (enum config_tls)address->tls);
+            ok = add_socket(listener, fd, wildcard, type, (enum config_tls)address->tls);
         } else if (!wildcard || !may_lack(errno)) {
             log_say(listener->setup.log, LOG_ALWAYS, "failed to listen on %s port %s: %s",
-                    wildcard ? "TCP" : address->host, service, strerror(errno));
+                    wildcard ? "every interface" : address->host, service, strerror(errno));
             ok = false;
         }
     }
@@ -305,7 +319,8 @@ static bool listen_unix(struct listener *listener, const char *path)
         (void)unlink(path);
     }
     const mode_t old_mask = umask((mode_t)(~config->unix_mask & 0777));
-    const int fd = open_socket((struct sockaddr *)&address, sizeof(address), config->backlog);
+    const int fd =
+        open_socket((struct sockaddr *)&address, sizeof(address), SOCK_STREAM, config->backlog);
     const int error = errno;
     (void)umask(old_mask);
     if (fd < 0) {
@@ -313,7 +328,14 @@ static bool listen_unix(struct listener *listener, const char *path)
                 strerror(error));
         return false;
     }
-    return add_socket(listener, fd, false, CONFIG_TLS_NONE);
+    return add_socket(listener, fd, false, SOCK_STREAM, CONFIG_TLS_NONE);
+}
+
+/* TCP there, and UDP where it is asked for. */
+static bool listen_at(struct listener *listener, const struct config_address *address)
+{
+    return listen_internet(listener, address, SOCK_STREAM) &&
+           listen_internet(listener, address, SOCK_DGRAM);
 }
 
 static enum config_tls default_tls(const struct listener *listener)
@@ -359,7 +381,7 @@ static bool take_socket(struct listener *listener, int fd)
                 strerror(errno));
         return false;
     }
-    return add_socket(listener, fd, is_wildcard(&address),
+    return add_socket(listener, fd, is_wildcard(&address), SOCK_STREAM,
                       tcp ? default_tls(listener) : CONFIG_TLS_NONE);
 }
 
@@ -388,10 +410,10 @@ static bool listen_everywhere(struct listener *listener)
         return listen_unix(listener, config->unix_path);
     }
     if (config->addresses_count == 0) {
-        ok = listen_tcp(listener, &everywhere);
+        ok = listen_at(listener, &everywhere);
     }
     for (uint32_t i = 0; ok && i < config->addresses_count; i++) {
-        ok = listen_tcp(listener, &config->addresses[i]);
+        ok = listen_at(listener, &config->addresses[i]);
     }
     if (ok && listener->sockets_count == 0) {
         log_say(listener->setup.log, LOG_ALWAYS, "there is nothing to listen on");
@@ -418,10 +440,20 @@ struct listener *listener_new(const struct listener_setup *setup)
     return listener;
 }
 
+int listener_udp(const struct listener *listener, size_t n)
+{
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        if (listener->sockets[i].udp && n-- == 0) {
+            return listener->sockets[i].fd;
+        }
+    }
+    return -1;
+}
+
 bool listener_start(struct listener *listener)
 {
     for (size_t i = 0; i < listener->sockets_count; i++) {
-        if (event_add(listener->sockets[i].event, NULL) != 0) {
+        if (!listener->sockets[i].udp && event_add(listener->sockets[i].event, NULL) != 0) {
             return false;
         }
     }
@@ -461,8 +493,8 @@ bool listener_write_ports(const struct listener *listener, const char *path)
     for (size_t i = 0; i < listener->sockets_count; i++) {
         const struct address *address = &listener->sockets[i].address;
         if (address->family != AF_UNIX) {
-            (void)fprintf(file, "TCP %s: %u\n", address->family == AF_INET6 ? "INET6" : "INET",
-                          address->port);
+            (void)fprintf(file, "%s %s: %u\n", listener->sockets[i].udp ? "UDP" : "TCP",
+                          address->family == AF_INET6 ? "INET6" : "INET", address->port);
         }
     }
     const bool written = ferror(file) == 0;

@@ -1,5 +1,5 @@
 /*
- * listener.h - the sockets that are listened on: TCP over IPv4 and IPv6, or one unix socket.
+ * listener.h - the sockets that are listened on: TCP and UDP, of IPv4 and IPv6, or one unix one.
  *
  *   accept4() --> over -c? --no--> conn_new() --> take(), the next worker's
  *                    |
@@ -50,6 +50,8 @@ struct listener_setup {
  * Errors: NULL - an address cannot be had; the log says which and why.
  */
 struct listener *listener_new(const struct listener_setup *setup);
+/** listener_udp() - the @n-th of the UDP sockets, which nobody watches yet; -1: there are fewer. */
+int listener_udp(const struct listener *listener, size_t n);
 /** listener_start() - accept from now on, in the event base's loop. */
 bool listener_start(struct listener *listener) __attribute__((warn_unused_result));
 /** listener_free() - closes the sockets. The file of a unix socket stays, as memcached's does. */

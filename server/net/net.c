@@ -115,8 +115,25 @@ struct net *net_new(const struct net_setup *setup)
     return net;
 }
 
+/* A socket's datagrams are one worker's; several sockets are dealt out. */
+static bool deal_udp(struct net *net)
+{
+    int fd;
+
+    for (size_t n = 0; (fd = listener_udp(net->listener, n)) >= 0; n++) {
+        if (!worker_serve_udp(net->workers[n % net->workers_count], fd)) {
+            log_say(net->setup.log, LOG_ALWAYS, "no memory to serve UDP");
+            return false;
+        }
+    }
+    return true;
+}
+
 bool net_start(struct net *net)
 {
+    if (!deal_udp(net)) {
+        return false;
+    }
     for (size_t i = 0; i < net->workers_count; i++) {
         if (!worker_start(net->workers[i])) {
             log_say(net->setup.log, LOG_ALWAYS, "cannot start worker thread %zu", i + 1);

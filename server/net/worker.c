@@ -6,6 +6,7 @@
 #include "server/limits.h"
 #include "server/net/conn_state.h"
 #include "server/net/gather.h"
+#include "server/net/udp.h"
 
 #include <event2/event.h>
 
@@ -29,6 +30,9 @@ struct worker {
     _Atomic bool stopping;
     pthread_mutex_t mailbox_lock;
     struct conn_queue mailbox; /* under its lock */
+
+    size_t udps_count;
+    struct udp *udps[LIMITS_SOCKETS_MAX];
 };
 
 /* ---- what happens on the worker's thread ---- */
@@ -207,6 +211,19 @@ struct worker *worker_new(const struct worker_setup *setup)
     return worker;
 }
 
+bool worker_serve_udp(struct worker *worker, int fd)
+{
+    if (worker->udps_count == LIMITS_SOCKETS_MAX) {
+        return false;
+    }
+    struct udp *udp = udp_new(&worker->host, fd);
+    if (udp == NULL) {
+        return false;
+    }
+    worker->udps[worker->udps_count++] = udp;
+    return true;
+}
+
 bool worker_start(struct worker *worker)
 {
     pthread_attr_t attributes;
@@ -233,6 +250,9 @@ void worker_free(struct worker *worker)
     struct conn_host *host = &worker->host;
 
     assert(LIST_EMPTY(&host->roster) && TAILQ_EMPTY(&worker->mailbox));
+    for (size_t i = 0; i < worker->udps_count; i++) {
+        udp_free(worker->udps[i]);
+    }
     if (worker->tick != NULL) {
         event_free(worker->tick);
     }

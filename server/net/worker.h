@@ -51,6 +51,9 @@ struct worker_setup {
 /** worker_new() - NULL where the system gives no memory or descriptors; the command is freed
  * too. */
 struct worker *worker_new(const struct worker_setup *setup);
+/** worker_serve_udp() - a bound socket, which stays the caller's until worker_free(). Before
+ * worker_start(). False: no memory, or it has LIMITS_SOCKETS_MAX. */
+bool worker_serve_udp(struct worker *worker, int fd) __attribute__((warn_unused_result));
 /** worker_start() - its thread runs; false where the system gives none. */
 bool worker_start(struct worker *worker) __attribute__((warn_unused_result));
 /** worker_stop() - closes its connections and ends its thread; waits for both. */

@@ -409,7 +409,8 @@ static void test_unknown(void **state)
     EXPECT_ERROR(fixture, 1, "missing", "-o", "idle_timeout");
     EXPECT_ERROR(fixture, 64, "none of auto|ascii", "-B", "foo");
     EXPECT_ERROR(fixture, 64, "binary protocol", "-B", "binary");
-    EXPECT_ERROR(fixture, 64, "UDP", "-U", "11211");
+    EXPECT_ERROR(fixture, 64, "neither users", "-U", "11211", "-Y", "x");
+    EXPECT_ERROR(fixture, 64, "neither users", "-U", "-1", "-Z", "-ossl_chain_cert=x");
     EXPECT_ERROR(fixture, 64, "empty", "-s", "");
 }
 
@@ -694,6 +695,23 @@ static void test_random_lines(void **state)
     assert_in_range(accepted, RANDOM_LINES / 100, RANDOM_LINES);
 }
 
+/* ---- UDP ---- */
+
+/* -U alone moves the TCP port along, as in memcached. */
+static void test_udp(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config *config = &fixture->config;
+
+    assert_int_equal(PARSE(fixture, "-U", "7"), CONFIG_OK);
+    assert_int_equal(config->udp_port, 7);
+    assert_int_equal(config->port, 7);
+    assert_int_equal(PARSE(fixture, "-U", "7", "-p", "0"), CONFIG_OK);
+    assert_int_equal(config->port, 0);
+    assert_int_equal(PARSE(fixture, "-U", "0"), CONFIG_OK);
+    assert_int_equal(config->port, 11211);
+}
+
 /* ---- TLS ---- */
 
 static void test_tls(void **state)
@@ -825,6 +843,7 @@ static void test_texts_of_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_udp, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_that_are_refused, set_up, tear_down),
