@@ -1,5 +1,7 @@
-"""pymemcache:  pymemcache_cases.py HOST PORT RESTART"""
+"""pymemcache:  pymemcache_cases.py HOST PORT RESTART; over TLS where SERVER_CERTS is set"""
 
+import os
+import ssl
 import sys
 import time
 
@@ -15,7 +17,11 @@ from pymemcache.exceptions import (
 from cases import Cases, raises, restart, same, until
 
 HOST, PORT, RESTART = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-client = Client((HOST, PORT), connect_timeout=10, timeout=10, default_noreply=False)
+CERTS = os.environ.get("SERVER_CERTS")
+TLS = ssl.create_default_context(cafile=CERTS + "/authority.pem") if CERTS else None
+client = Client(
+    (HOST, PORT), connect_timeout=10, timeout=10, default_noreply=False, tls_context=TLS
+)
 
 
 def version_is_told():
@@ -163,11 +169,11 @@ def commands_that_are_none():
 
 
 def a_pool_and_a_ring():
-    pool = PooledClient((HOST, PORT), max_pool_size=4, timeout=10)
+    pool = PooledClient((HOST, PORT), max_pool_size=4, timeout=10, tls_context=TLS)
     same(pool.set("pooled", b"1", noreply=False), True)
     same(pool.get("pooled"), b"1")
     pool.close()
-    ring = HashClient([(HOST, PORT)], timeout=10)
+    ring = HashClient([(HOST, PORT)], timeout=10, tls_context=TLS)
     same(ring.set_many({"ring%d" % i: b"%d" % i for i in range(50)}), [])
     same(ring.get_many(["ring0", "ring49"]), {"ring0": b"0", "ring49": b"49"})
     ring.close()

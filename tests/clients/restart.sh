@@ -3,6 +3,7 @@
 #
 # The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
 # nobody listens on; `restart` keeps it. Both return when the server answers. `stop` needs none.
+# Where SERVER_CERTS names a folder of certificates, the server speaks TLS.
 set -uo pipefail
 folder=$1
 tries=10
@@ -25,6 +26,12 @@ stop() {
 listener_pid() {
     local line word name value
 
+    if [ -n "${SERVER_CERTS:-}" ]; then
+        printf 'stats\r\nquit\r\n' |
+            timeout 10 openssl s_client -quiet -connect "127.0.0.1:$1" 2>/dev/null |
+            tr -d '\r' | sed -n 's/^STAT pid //p'
+        return
+    fi
     exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
     printf 'stats\r\n' >&3
     while read -r -t 5 line <&3; do
@@ -37,11 +44,15 @@ listener_pid() {
 
 # launch PORT - true where the server answers there, and is ours.
 launch() {
-    local -a user=()
+    local -a user=() tls=()
     local pid
 
     [ "$(id -u)" -ne 0 ] || user=(-u root)
-    "$(cat "$folder/program")" -l 127.0.0.1 -p "$1" -U 0 -m 64 "${user[@]}" \
+    if [ -n "${SERVER_CERTS:-}" ]; then
+        tls=(-Z -o "ssl_chain_cert=$SERVER_CERTS/server.pem,ssl_key=$SERVER_CERTS/server.key")
+        tls+=(-o ssl_session_cache)
+    fi
+    "$(cat "$folder/program")" -l 127.0.0.1 -p "$1" -U 0 -m 64 "${user[@]}" "${tls[@]}" \
         >>"$folder/server.log" 2>&1 3>&- </dev/null &
     pid=$!
     printf '%s\n' "$pid" >"$folder/pid"
