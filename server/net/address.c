@@ -34,9 +34,11 @@ void address_text(const struct address *address, const char *path,
         inet_ntop(address->family, address->ip, ip, sizeof(ip)) == NULL) {
         (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "unix:%s", path);
     } else if (address->family == AF_INET6) {
-        (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "tcp6:[%s]:%u", ip, address->port);
+        (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "%s6:[%s]:%u", address->udp ? "udp" : "tcp",
+                       ip, address->port);
     } else {
-        (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "tcp:%s:%u", ip, address->port);
+        (void)snprintf(text, ADDRESS_TEXT_BYTES_MAX, "%s:%s:%u", address->udp ? "udp" : "tcp", ip,
+                       address->port);
     }
 }
 

@@ -1,13 +1,14 @@
 /*
  * address.h - one end of a connection: an IPv4, IPv6 or unix address in few bytes, and as text.
  *
- *   "tcp:127.0.0.1:11211"   "tcp6:[::1]:11211"   "unix:/run/cache.sock"
+ *   "tcp:127.0.0.1:11211"   "tcp6:[::1]:11211"   "udp:127.0.0.1:11211"   "unix:/run/cache.sock"
  *
  * Threads: plain data.
  */
 #ifndef SERVER_NET_ADDRESS_H
 #define SERVER_NET_ADDRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -15,7 +16,8 @@
 
 /* The bytes of an address a connection keeps; a unix one has its path with its listener. */
 struct address {
-    uint16_t family; /* AF_INET, AF_INET6, AF_UNIX */
+    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX */
+    bool udp;
     uint16_t port;
     uint8_t ip[16]; /* AF_INET: the first four */
 };

@@ -246,6 +246,7 @@ static bool add_socket(struct listener *listener, int fd, bool wildcard, int typ
         .tls = tls,
         .udp = type == SOCK_DGRAM,
     };
+    socket->address.udp = socket->udp;
     if (!socket->udp) {
         socket->event =
             event_new(listener->setup.base, fd, EV_READ | EV_PERSIST, on_accept, socket);
@@ -254,8 +255,7 @@ static bool add_socket(struct listener *listener, int fd, bool wildcard, int typ
 
     char text[ADDRESS_TEXT_BYTES_MAX];
     address_text(&socket->address, listener->setup.config->unix_path, text);
-    log_say(listener->setup.log, LOG_EVENTS, "listening on %s%s", text,
-            socket->udp ? " (UDP)" : "");
+    log_say(listener->setup.log, LOG_EVENTS, "listening on %s", text);
     return socket->udp || socket->event != NULL;
 }
 

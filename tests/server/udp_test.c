@@ -162,6 +162,10 @@ static void test_commands(void **state)
     ask(fixture, "version\r\nset big 0 0 3000000\r\n",
         "VERSION 1.6.45\r\n"
         "SERVER_ERROR object too large for cache\r\n");
+    char *conns = live_stats_over(tcp, "conns"), line[64];
+    (void)snprintf(line, sizeof(line), ":addr udp:127.0.0.1:%u\r\n", udp_port(&fixture->live));
+    assert_non_null(strstr(conns, line));
+    free(conns);
     send_frame(fixture, "set q 0 0 1 noreply\r\nx\r\n", 24);
     send_frame(fixture, "quit\r\n", 6);
     send_frame(fixture, "set a 0 0 9\r\nabc", 16);
