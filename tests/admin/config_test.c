@@ -695,6 +695,44 @@ static void test_random_lines(void **state)
     assert_in_range(accepted, RANDOM_LINES / 100, RANDOM_LINES);
 }
 
+/* The line of the table in README.md that lists options of this kind, into @line. */
+static void find_kind(const char *path, const char *kind, char *line, size_t line_bytes)
+{
+    FILE *file = fopen(path, "r");
+    size_t kind_bytes = strlen(kind);
+
+    assert_non_null(file);
+    do
+        assert_non_null(fgets(line, (int)line_bytes, file));
+    while (strncmp(line, kind, kind_bytes) != 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_readme(void **state)
+{
+    static const char *const KINDS[] = {[OPTION_TAKEN] = "| taken |",
+                                        [OPTION_INERT] = "| inert |",
+                                        [OPTION_REFUSED] = "| refused |"};
+    const char *path = *state;
+    char line[4096], name[TEXT_BYTES];
+
+    for (size_t i = 0; i < OPTION_ROWS_COUNT; i++) {
+        const struct option_row *row = &OPTION_ROWS[i];
+
+        if (row->kind == OPTION_NONE)
+            continue;
+        if (row->extended)
+            snprintf(name, sizeof(name), "`%s`", row->name);
+        else if (row->letter != 0)
+            snprintf(name, sizeof(name), "`-%c`", row->letter);
+        else
+            snprintf(name, sizeof(name), "`--%s`", row->name);
+        find_kind(path, KINDS[row->kind], line, sizeof(line));
+        if (strstr(line, name) == NULL)
+            fail_msg("%s: the row \"%s\" lacks %s", path, KINDS[row->kind], name);
+    }
+}
+
 /* ---- UDP ---- */
 
 /* -U alone moves the TCP port along, as in memcached. */
@@ -840,9 +878,11 @@ static void test_texts_of_a_file(void **state)
     expect_error(fixture, parse_file(fixture, text, room + 4), 64, "no room for more than");
 }
 
-int main(void)
+int main(int arguments_count, char **arguments)
 {
+    char *readme = arguments_count == 2 ? arguments[1] : NULL;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(test_readme, readme),
         cmocka_unit_test_setup_teardown(test_udp, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
@@ -867,6 +907,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_random_lines, set_up, tear_down),
     };
 
+    if (readme == NULL) {
+        fprintf(stderr, "usage: %s <README.md of server/admin>\n", arguments[0]);
+        return 2;
+    }
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
