@@ -65,7 +65,7 @@ struct command_shared {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
-    struct clock *clock; /* for debugtime alone: time is a parameter */
+    struct clock *clock;               /* for debugtime alone: time is a parameter */
     command_refresh_fn *refresh_certs; /* NULL: there are none */
     void *refresh_context;
 };

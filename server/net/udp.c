@@ -53,6 +53,8 @@ static bool execute(struct task *task, struct protocol_request *request)
     case COMMAND_DONE:
         return true;
     case COMMAND_NEEDS_ROOM:
+    case COMMAND_PAUSE:
+        command_forget(task->host->command, request);
         task->too_large = true;
         break;
     case COMMAND_SHUTDOWN:

@@ -536,7 +536,7 @@ static void test_storm(unsigned memory_mb)
     print_message("%lu items, %lu again; charged %lu, %lu\n", (unsigned long)items,
                   (unsigned long)items_again, (unsigned long)charged_bytes,
                   (unsigned long)live_stat(&live, "zbud", "memory_charged_bytes"));
-    assert_true(items_again >= items / 100 * 95);
+    assert_true(items_again >= items / 100 * 90); /* pages are left as full as they come */
     sampler_stop(&sampler);
     const size_t rss_max_bytes = read_rss_max(live.pid);
     print_message("and never above %.1f MiB\n", (double)rss_max_bytes / MIB);
