@@ -113,7 +113,7 @@
 /* The process's own memory that is touched only after the start: code paged in later, stacks,
  * malloc's slack. What it really comes to is measured again every second and charged
  * (footprint.h). */
-#define LIMITS_RESERVE_BYTES           (512u << 10)
+#define LIMITS_RESERVE_BYTES           (1u << 20)
 #define LIMITS_RESERVE_THREAD_BYTES    (48u << 10)
 
 static_assert(LIMITS_TLS_HANDSHAKE_BYTES < LIMITS_MAPPED_BYTES_MIN &&

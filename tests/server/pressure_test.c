@@ -553,9 +553,9 @@ static void test_garbage(void **state)
  * thread. */
 static void test_turns_are_shared(void **state)
 {
-    const unsigned batch = 20000;
+    const unsigned batch = 2000, keys = 40; /* many, so that a turn takes its time */
     struct live live;
-    char *out = malloc(batch * 16), *in = malloc(batch * 8);
+    char *out = malloc(batch * (keys + 1) * 5 + 1), *in = malloc(batch * 8);
 
     (void)state;
     assert(out != NULL && in != NULL);
@@ -564,11 +564,19 @@ static void test_turns_are_shared(void **state)
     const int modest = live_connect(&live);
     size_t count = 0;
     for (unsigned i = 0; i < batch; i++) {
-        count += (size_t)sprintf(out + count, "get none\r\n");
+        count += (size_t)sprintf(out + count, "get");
+        for (unsigned key = 0; key < keys; key++) {
+            count += (size_t)sprintf(out + count, " none");
+        }
+        count += (size_t)sprintf(out + count, "\r\n");
     }
     for (unsigned round = 0; round < 10; round++) {
+        /* Both wait when the server looks, however fast it is. */
+        assert_int_equal(kill(live.pid, SIGSTOP), 0);
         assert_int_equal(send(greedy2, out, count / 4, MSG_NOSIGNAL), (ssize_t)count / 4);
-        live_exchange(greedy, out, count, in, batch * 5);
+        assert_int_equal(send(greedy, out, count / 4, MSG_NOSIGNAL), (ssize_t)count / 4);
+        assert_int_equal(kill(live.pid, SIGCONT), 0);
+        live_exchange(greedy, out + count / 4, count - count / 4, in, batch * 5);
         live_exchange(greedy2, NULL, 0, in, (size_t)batch / 4 * 5);
         live_ask(modest, "version\r\n", "VERSION 1.6.45\r\n");
     }
