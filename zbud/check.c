@@ -103,10 +103,10 @@ static void check_buddy(struct page_header *page, enum page_end end)
 /* LOG-5 and PAGE-4: page and slot name each other, and the slot knows the room. */
 static void check_open(const struct zbud_pool *pool, struct page_header *page, uint32_t number)
 {
+    assert(page->open_slot < OPEN_SLOTS);
     const struct open_log *slot = &pool->open[page->open_slot];
     enum page_end end = handle_end(slot->log);
 
-    assert(page->open_slot < OPEN_SLOTS);
     assert(slot->log.bits == handle_pack(number, end).bits);
     assert(page_is_log(page, end));
     assert(slot->room_bytes == page_log_room(page, end) && slot->room_bytes >= 1);
@@ -188,6 +188,7 @@ static void check_lists(const struct zbud_pool *pool, uint64_t pages_listed)
 
         assert((pool->unbuddied_mask >> list & 1u) == (pool->unbuddied[list] != ZBUD_PAGE_NONE));
         for (uint32_t number = pool->unbuddied[list]; number != ZBUD_PAGE_NONE;) {
+            assert(number < pool->pages_max);
             const struct page_header *page = pool_page(pool, number);
 
             assert(page->pool == pool->number && page->listed == list && list != 0);
