@@ -7,12 +7,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* glibc: two words and what aligns to 16; a page of the system. */
+#define MAPPING_HEADER_BYTES 32u
+#define MAPPING_PAGE_BYTES   4096u
+
 struct budget {
     pthread_mutex_t lock;
     struct cache *cache;
-    size_t mapped_bytes;   /* held in mappings of their own */
-    size_t heap_bytes;     /* held on malloc's heap */
-    size_t heap_bytes_max; /* since it was tidied */
+    size_t mapped_bytes;    /* held in mappings of their own */
+    size_t heap_bytes;      /* held on malloc's heap */
+    size_t heap_bytes_max;  /* since what was marked when it was last tidied */
+    size_t heap_marked_max; /* since it was marked */
     size_t charged_bytes;
     size_t prepaid_bytes;
     size_t share_bytes;
@@ -39,6 +44,13 @@ static bool is_mapped(size_t bytes)
     return bytes >= LIMITS_MAPPED_BYTES_MIN;
 }
 
+/* What a mapping of its own comes to: malloc's header, and whole pages. */
+static size_t mapping_bytes(size_t bytes)
+{
+    return (bytes + MAPPING_HEADER_BYTES + MAPPING_PAGE_BYTES - 1) / MAPPING_PAGE_BYTES *
+           MAPPING_PAGE_BYTES;
+}
+
 /* What must be charged: a heap does not shrink when something in its middle is freed. */
 static size_t resident_bytes(const struct budget *budget)
 {
@@ -47,13 +59,12 @@ static size_t resident_bytes(const struct budget *budget)
 
 static void count(struct budget *budget, size_t old_bytes, size_t bytes)
 {
-    budget->mapped_bytes += is_mapped(bytes) ? bytes : 0;
+    budget->mapped_bytes += is_mapped(bytes) ? mapping_bytes(bytes) : 0;
     budget->heap_bytes += is_mapped(bytes) ? 0 : bytes;
     /* A block that moves is there twice for a moment. */
-    if (budget->heap_bytes > budget->heap_bytes_max) {
-        budget->heap_bytes_max = budget->heap_bytes;
-    }
-    budget->mapped_bytes -= is_mapped(old_bytes) ? old_bytes : 0;
+    budget->heap_bytes_max = max_size(budget->heap_bytes_max, budget->heap_bytes);
+    budget->heap_marked_max = max_size(budget->heap_marked_max, budget->heap_bytes);
+    budget->mapped_bytes -= is_mapped(old_bytes) ? mapping_bytes(old_bytes) : 0;
     budget->heap_bytes -= is_mapped(old_bytes) ? 0 : old_bytes;
 }
 
@@ -177,10 +188,17 @@ static void uncharge_rest(struct budget *budget)
     }
 }
 
+void budget_mark(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    budget->heap_marked_max = budget->heap_bytes;
+    pthread_mutex_unlock(&budget->lock);
+}
+
 void budget_tidy(struct budget *budget)
 {
     pthread_mutex_lock(&budget->lock);
-    budget->heap_bytes_max = budget->heap_bytes;
+    budget->heap_bytes_max = budget->heap_marked_max;
     uncharge_rest(budget);
     pthread_mutex_unlock(&budget->lock);
 }
@@ -230,6 +248,7 @@ void budget_figures(struct budget *budget, struct budget_figures *figures)
     pthread_mutex_lock(&budget->lock);
     *figures = (struct budget_figures){
         .held_bytes = held_bytes(budget),
+        .heap_bytes = budget->heap_bytes,
         .charged_bytes = budget->charged_bytes,
         .share_bytes = budget->share_bytes,
     };

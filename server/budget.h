@@ -14,7 +14,7 @@
  * process was measured again and what the heap keeps is charged as part of its footprint.
  *
  * Invariants:
- *   BUDGET-1  held <= mapped + the most the heap had since the last tidy <= charged;
+ *   BUDGET-1  held <= mapped + the most the heap had since the last mark <= charged;
  *             prepaid <= charged.
  *   BUDGET-2  held <= share, unless the share was lowered since.
  *   BUDGET-3  what is charged to the cache for connections is exactly `charged`.
@@ -46,8 +46,11 @@ bool budget_grow(struct budget *budget, size_t old_bytes, size_t bytes)
     __attribute__((warn_unused_result));
 /** budget_shrink() - a block that is smaller since realloc(). */
 void budget_shrink(struct budget *budget, size_t old_bytes, size_t bytes);
+/** budget_mark() - the process is about to be measured. */
+void budget_mark(struct budget *budget);
 /**
- * budget_tidy() - give the cache back what was charged and is no longer held, but for a little.
+ * budget_tidy() - give the cache back what was charged and has not been held since budget_mark(),
+ * but for a little.
  *
  * What malloc's heap still has of it must be charged as something else before (footprint.h).
  */
@@ -68,6 +71,7 @@ bool budget_set_memory(struct budget *budget, size_t memory_bytes)
 
 struct budget_figures {
     size_t held_bytes;
+    size_t heap_bytes; /* of those, on malloc's heap */
     size_t charged_bytes;
     size_t share_bytes;
 };

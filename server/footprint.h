@@ -6,7 +6,8 @@
  *
  * -m is a promise about the whole process. So the rest of it is measured once everything is set
  * up, charged to the cache with a stated reserve for what is touched only later (limits.h), and
- * measured again every second, as code is paged in and malloc's heap frays.
+ * measured again every second, as code is paged in and malloc's heap frays. What connections hold
+ * and have not touched must not hide any of it.
  *
  * Invariants:
  *   FOOTPRINT-1  what is charged never falls below what was charged at the start.

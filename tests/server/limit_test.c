@@ -52,21 +52,23 @@ struct sampler {
     atomic_size_t limit_bytes; /* 0: samples do not count */
     size_t over_bytes_max;     /* above limit and 2 % */
     size_t bytes_max;
+    size_t files_bytes; /* of those, code and data of the program's files */
     unsigned samples;
     pthread_t thread;
 };
 
-static size_t read_rss(pid_t pid)
+static size_t read_rss(pid_t pid, size_t *files_bytes)
 {
     char path[64];
-    unsigned long pages = 0;
+    unsigned long pages = 0, files_pages = 0;
 
     (void)snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
     FILE *file = fopen(path, "re");
     assert(file != NULL);
-    const int found = fscanf(file, "%*u %lu", &pages);
-    assert(found == 1);
+    const int found = fscanf(file, "%*u %lu %lu", &pages, &files_pages);
+    assert(found == 2);
     (void)fclose(file);
+    *files_bytes = files_pages * (size_t)sysconf(_SC_PAGESIZE);
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -92,7 +94,8 @@ static void *sample(void *context)
     while (!atomic_load(&sampler->stop)) {
         const size_t limit_bytes = atomic_load(&sampler->limit_bytes);
         const size_t most_bytes = limit_bytes / 100 * (100 + PERCENT_OVER);
-        const size_t rss_bytes = read_rss(sampler->pid);
+        size_t files_bytes;
+        const size_t rss_bytes = read_rss(sampler->pid, &files_bytes);
         /* While the limit moves nothing is said about it. */
         if (limit_bytes != 0 && limit_bytes == atomic_load(&sampler->limit_bytes)) {
             if (rss_bytes > most_bytes && rss_bytes - most_bytes > sampler->over_bytes_max) {
@@ -100,6 +103,7 @@ static void *sample(void *context)
             }
             if (rss_bytes > sampler->bytes_max) {
                 sampler->bytes_max = rss_bytes;
+                sampler->files_bytes = files_bytes;
             }
             sampler->samples++;
         }
@@ -121,7 +125,8 @@ static void sampler_stop(struct sampler *sampler)
     atomic_store(&sampler->stop, true);
     const int failed = pthread_join(sampler->thread, NULL);
     assert(!failed);
-    print_message("RSS at most %.1f MiB in %u samples\n", (double)sampler->bytes_max / MIB,
+    print_message("RSS at most %.1f MiB, %.1f of it files, in %u samples\n",
+                  (double)sampler->bytes_max / MIB, (double)sampler->files_bytes / MIB,
                   sampler->samples);
     assert_true(sampler->samples > 0);
     if (!INSTRUMENTED && sampler->over_bytes_max > 0) {
