@@ -93,24 +93,40 @@ static void run_ready(struct conn_host *host)
     }
 }
 
+static void serve(struct worker *worker, bool wait)
+{
+    struct conn_host *host = &worker->host;
+
+    if (event_base_loop(host->base, EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK)) < 0) {
+        log_say(host->log, LOG_ALWAYS, "event loop failed: %s", strerror(errno));
+    }
+    gather_serve(host);
+    if (!TAILQ_EMPTY(&host->ready)) {
+        run_ready(host);
+    }
+}
+
+void worker_close(struct worker *worker)
+{
+    take_mail(worker);
+    conn_close_all(&worker->host);
+}
+
 static void *run_worker(void *context)
 {
     struct worker *worker = context;
-    struct conn_host *host = &worker->host;
 
     while (!atomic_load(&worker->stopping)) {
-        const int flags = EVLOOP_ONCE | (TAILQ_EMPTY(&host->ready) ? 0 : EVLOOP_NONBLOCK);
-        if (event_base_loop(host->base, flags) < 0) {
-            log_say(host->log, LOG_ALWAYS, "event loop failed: %s", strerror(errno));
-        }
-        gather_serve(host);
-        if (!TAILQ_EMPTY(&host->ready)) {
-            run_ready(host);
-        }
+        serve(worker, TAILQ_EMPTY(&worker->host.ready));
     }
-    take_mail(worker);
-    conn_close_all(host);
+    worker_close(worker);
     return NULL;
+}
+
+bool worker_step(struct worker *worker)
+{
+    serve(worker, false);
+    return !TAILQ_EMPTY(&worker->host.ready);
 }
 
 /* ---- making and ending one ---- */

@@ -61,6 +61,14 @@ void worker_stop(struct worker *worker);
 /** worker_free() - of one that was never started, or was stopped. */
 void worker_free(struct worker *worker);
 
+/**
+ * worker_step() - instead of worker_start(), for tests: what its thread would do now without
+ * waiting, on the thread that made it. True: a connection has yielded, there is more to do.
+ */
+bool worker_step(struct worker *worker);
+/** worker_close() - closes the connections of one that is not started. */
+void worker_close(struct worker *worker);
+
 /** worker_hand() - a new connection to serve; it is the worker's from here on. */
 void worker_hand(struct worker *worker, struct conn *conn);
 /** worker_each() - as conn_each(). */

@@ -21,6 +21,7 @@
 
 #include "clients/client.h"
 #include "tests/history/history.h"
+#include "tests/history/piece.h"
 #include "tests/instrumented.h"
 #include "tests/server/live.h"
 
@@ -46,109 +47,10 @@ enum {
     FLUSH_EVERY = 2000,  /* requests, where nothing needs to be evicted */
     JUMPS = 6,           /* of the clock, so that something is old enough to settle */
     FILL_ITEMS = 100000, /* of 300 bytes, and some of a thousand */
-    PIECE_BYTES_MAX = 24 << 10,
-    PIECE_HEAD_BYTES = 17,
-    WORDS = 250,
     TEXT_BYTES = 64,
     TIMEOUT_MS = LIVE_WAIT_S * 1000,
     EXPTIME_S = 86400
 };
-
-/* ---- values ---- */
-
-/* A piece's number says how long it is and of what: its lowest bits. */
-enum filling {
-    FILL_NONE,
-    FILL_WORDS,
-    FILL_NOISE,
-    FILL_LONG, /* words again */
-    FILLINGS
-};
-
-static uint64_t next_random(uint64_t *random)
-{
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    return *random >> 20;
-}
-
-/* One of 250 words, so that there is more to learn from many values than from one. */
-static size_t write_word(unsigned word, char *out)
-{
-    uint64_t random = word + 1;
-    const size_t bytes = 6 + next_random(&random) % 8;
-
-    for (size_t i = 0; i < bytes; i++) {
-        out[i] = (char)('a' + next_random(&random) % 26);
-    }
-    return bytes;
-}
-
-/* "<number, in hexadecimal" "filling" ">". Returns its length. */
-static size_t write_piece(uint64_t number, char *out)
-{
-    uint64_t random = number;
-    size_t bytes = (size_t)sprintf(out, "<%016" PRIx64, number), end = bytes;
-
-    switch ((enum filling)(number % FILLINGS)) {
-    case FILL_WORDS:
-        end += 100 + next_random(&random) % 400;
-        break;
-    case FILL_NOISE:
-        end += 500 + next_random(&random) % 1000;
-        break;
-    case FILL_LONG:
-        end += 4000 + next_random(&random) % 16000;
-        break;
-    case FILL_NONE:
-    case FILLINGS:
-        break;
-    }
-    while (bytes < end) {
-        if (number % FILLINGS == FILL_NOISE) {
-            out[bytes++] = (char)('!' + next_random(&random) % 90);
-        } else {
-            bytes += write_word((unsigned)(next_random(&random) % WORDS), out + bytes);
-        }
-    }
-    out[bytes++] = '>';
-    return bytes;
-}
-
-static bool is_counter(uint32_t key)
-{
-    return key >= REGISTERS + LISTS && key < HOT_KEYS;
-}
-
-/* What a value says it is; false where its bytes are not what anybody has stored. */
-static bool read_value(uint32_t key, struct client_slice text, char *scratch,
-                       struct history_value *value)
-{
-    *value = (struct history_value){0, 0};
-    if (is_counter(key)) {
-        char digits[32] = "", *end;
-        if (text.bytes == 0 || text.bytes >= sizeof(digits)) {
-            return false;
-        }
-        memcpy(digits, text.data, text.bytes);
-        *value = history_number(strtoull(digits, &end, 10));
-        return end != digits && strspn(end, " ") == strlen(end);
-    }
-    for (size_t at = 0; at < text.bytes;) {
-        char head[PIECE_HEAD_BYTES + 1] = "";
-        if (text.bytes - at < PIECE_HEAD_BYTES) {
-            return false;
-        }
-        memcpy(head, text.data + at, PIECE_HEAD_BYTES);
-        const uint64_t number = strtoull(head + 1, NULL, 16);
-        const size_t bytes = write_piece(number, scratch);
-        if (bytes > text.bytes - at || memcmp(text.data + at, scratch, bytes) != 0) {
-            return false;
-        }
-        *value = history_join(*value, history_piece(number));
-        at += bytes;
-    }
-    return value->pieces > 0;
-}
 
 /* ---- callers ---- */
 
@@ -167,9 +69,20 @@ struct caller {
     struct history_event *events; /* operations */
     bool wrong;
     char complaint[256];
-    char scratch[PIECE_BYTES_MAX];
+    char scratch[PIECE_BYTES_MAX + 2];
     pthread_t thread;
 };
+
+static uint64_t next_random(uint64_t *random)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return *random >> 20;
+}
+
+static bool is_counter(uint32_t key)
+{
+    return key >= REGISTERS + LISTS && key < HOT_KEYS;
+}
 
 static bool complain(struct caller *caller, const char *what, const char *about)
 {
@@ -245,12 +158,12 @@ static enum history_operation choose_operation(struct caller *caller, uint32_t k
  * nobody's socket is full while he writes. */
 static uint64_t new_number(struct caller *caller, uint32_t key, bool alone)
 {
-    enum filling filling = FILL_NONE;
+    enum piece_filling filling = PIECE_EMPTY;
 
     if (key >= HOT_KEYS) {
-        filling = draw(caller, 2) == 0 ? FILL_WORDS : FILL_NOISE;
+        filling = draw(caller, 2) == 0 ? PIECE_WORDS : PIECE_NOISE;
     } else if (draw(caller, 2) == 0) {
-        filling = alone && draw(caller, 8) == 0 ? FILL_LONG : FILL_WORDS;
+        filling = alone && draw(caller, 8) == 0 ? PIECE_LONG : PIECE_WORDS;
     }
     return ((uint64_t)caller->id << 48 | ++caller->written << 8) + filling;
 }
@@ -279,7 +192,7 @@ static bool queue_store(struct caller *caller, const char *key, bool alone,
     } else {
         const uint64_t number = new_number(caller, event->key, alone);
         event->value = history_piece(number);
-        bytes = write_piece(number, caller->scratch);
+        bytes = piece_write(number, caller->scratch);
     }
     size_t used = (size_t)sprintf(line, "%s %s 0 0 %zu", words[event->operation], key, bytes);
     if (event->operation == HISTORY_CAS) {
@@ -333,6 +246,14 @@ static bool queue_request(struct caller *caller, bool alone, struct history_even
 
 /* ---- answers ---- */
 
+/* What a value says it is; false where its bytes are not what anybody has stored. */
+static bool read_value(struct caller *caller, struct client_slice text, struct history_event *event)
+{
+    return is_counter(event->key)
+               ? piece_read_number(text.data, text.bytes, &event->value)
+               : piece_read(text.data, text.bytes, caller->scratch, &event->value);
+}
+
 static const char *beginning(struct client_slice data, char text[TEXT_BYTES])
 {
     const size_t bytes = data.bytes < TEXT_BYTES - 1 ? data.bytes : TEXT_BYTES - 1;
@@ -352,7 +273,7 @@ static bool take_value(struct caller *caller, struct history_event *event)
     if (status == CLIENT_OK) {
         event->answer = HISTORY_DONE;
         event->argument = value.cas;
-        if (!read_value(event->key, value.data, caller->scratch, &event->value)) {
+        if (!read_value(caller, value.data, event)) {
             return complain(caller, "nobody stored this", beginning(value.data, text));
         }
         if (event->key < HOT_KEYS) {
@@ -522,14 +443,14 @@ static void fill(const struct live *live)
 {
     struct client *client = client_new();
     struct client_slice version;
-    char *piece = malloc(PIECE_BYTES_MAX);
+    char *piece = malloc(PIECE_BYTES_MAX + 2);
 
     assert(client != NULL && piece != NULL);
     assert_int_equal(client_connect_tcp(client, "127.0.0.1", live->port, TIMEOUT_MS), CLIENT_OK);
     for (uint64_t i = 0; i < FILL_ITEMS; i++) {
         char line[64];
         const size_t bytes =
-            write_piece(i * FILLINGS + (i % 4 == 0 ? FILL_NOISE : FILL_WORDS), piece);
+            piece_write(i * PIECE_FILLINGS + (i % 4 == 0 ? PIECE_NOISE : PIECE_WORDS), piece);
         const int used = sprintf(line, "set fill:%" PRIu64 " 0 0 %zu noreply\r\n", i, bytes);
         memcpy(piece + bytes, "\r\n", 2);
         assert_int_equal(client_queue(client, line, (size_t)used), CLIENT_OK);

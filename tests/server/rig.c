@@ -57,7 +57,7 @@ static void parse_options(struct rig *rig, const char *options)
     free(copy); /* no option used here keeps its text */
 }
 
-struct rig *rig_new(const char *options)
+static struct rig *make(const char *options, bool defer)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
 
@@ -73,6 +73,7 @@ struct rig *rig_new(const char *options)
         .evict = rig->config.evict,
         .compress = rig->config.compress,
         .settle = rig->config.compress,
+        .defer = defer,
         .seed = 17,
         .now_s = rig->now_s,
     };
@@ -119,6 +120,16 @@ struct rig *rig_new(const char *options)
     assert(rig->shared.budget != NULL && rig->shared.log != NULL && rig->shared.stats != NULL &&
            rig->command != NULL && rig->text != NULL);
     return rig;
+}
+
+struct rig *rig_new(const char *options)
+{
+    return make(options, false);
+}
+
+struct rig *rig_new_deferring(const char *options)
+{
+    return make(options, true);
 }
 
 void rig_free(struct rig *rig)

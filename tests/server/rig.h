@@ -40,6 +40,9 @@ struct rig {
 
 /** rig_new() - a server with these options, e.g. "-m 8 -F", parted by single spaces. */
 struct rig *rig_new(const char *options);
+/** rig_new_deferring() - the same, with a cache that leaves work to cache_compress(), as the
+ * program's does. */
+struct rig *rig_new_deferring(const char *options);
 void rig_free(struct rig *rig);
 
 /**
