@@ -165,7 +165,8 @@ static bool read_flag(const struct flag *flag, struct protocol_slice token,
     return true;
 }
 
-/* All flags of a line. NULL, or the error; of several bad tokens the last one's, as memcached.
+/* All flags of a line. NULL, or the error; of several bad tokens the last one's, as memcached, for
+ * which F's is none where another was wrong before.
  * @only_error: what is said of bad flags, whatever is wrong with them; NULL where each has its own.
  */
 static const char *read_flags(struct protocol_slice line, size_t tokens_before,
@@ -190,7 +191,7 @@ static const char *read_flags(struct protocol_slice line, size_t tokens_before,
         if (protocol_meta_has(meta, (char)letter)) {
             return only_error != NULL ? only_error : "CLIENT_ERROR duplicate flag";
         }
-        if (!read_flag(flag, tokens[i], request)) {
+        if (!read_flag(flag, tokens[i], request) && (error == NULL || letter != 'F')) {
             const bool own = only_error == NULL || flag->kind == TOKEN_OPAQUE;
             error = own ? flag->error : only_error;
         }

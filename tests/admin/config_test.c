@@ -618,6 +618,37 @@ static void test_settings_follow(void **state)
     free(shown);
 }
 
+/* What asks for what is so anyway, relaxed_privileges of memcached's own tests among it: taken
+ * without a word, all of it together, and nothing differs from a start without. */
+static void test_no_difference(void **state)
+{
+    struct fixture *fixture = *state;
+    struct shown *shown = calloc(2, sizeof(*shown));
+    char all[TEXT_BYTES] = "-omodern";
+    unsigned count = 0;
+
+    assert_non_null(shown);
+    for (size_t i = 0; i < OPTION_ROWS_COUNT; i++) {
+        const struct option_row *row = &OPTION_ROWS[i];
+
+        if (row->kind == OPTION_TAKEN && row->type == OPTION_FLAG && row->field.bytes == 0) {
+            const size_t used = strlen(all);
+
+            snprintf(all + used, sizeof(all) - used, ",%s", row->name);
+            count++;
+        }
+    }
+    assert_int_equal(count, 5);
+    assert_non_null(strstr(all, ",relaxed_privileges,"));
+    assert_int_equal(PARSE(fixture, "-t", "5"), CONFIG_OK);
+    config_settings(&fixture->config, keep_setting, &shown[0]);
+    assert_int_equal(PARSE(fixture, all, "-t", "5"), CONFIG_OK);
+    assert_int_equal(fixture->report.warnings_count, 0);
+    config_settings(&fixture->config, keep_setting, &shown[1]);
+    assert_memory_equal(&shown[0], &shown[1], sizeof(shown[0]));
+    free(shown);
+}
+
 static void test_help(void **state)
 {
     char *text = NULL;
@@ -903,6 +934,7 @@ int main(int arguments_count, char **arguments)
         cmocka_unit_test_setup_teardown(test_listen_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_follow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_difference, set_up, tear_down),
         cmocka_unit_test(test_help),
         cmocka_unit_test_setup_teardown(test_random_lines, set_up, tear_down),
     };
