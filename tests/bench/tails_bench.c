@@ -35,16 +35,20 @@
 #define LARGE_COUNT       20u
 #define GROW_PER_S        150000.0
 #define MILLION           1e6
+#define DUMPED_KEYS       10000000u
+#define PREFIXES_COUNT    1000000u
+#define PREFIXES_A_TIME   1000u
 
 enum {
     OURS = OPTIONS_OURS,
     THEIRS = OPTIONS_THEIRS,
     SERVERS_COUNT = OPTIONS_PROGRAMS,
     FLOOR = SERVERS_COUNT,
+    OURS_ALONE, /* in scenes with company: without it */
     MEASURED_COUNT
 };
 
-static const char *const NAMES[MEASURED_COUNT] = {"zbcached", "memcached", "floor"};
+static const char *const NAMES[MEASURED_COUNT] = {"zbcached", "memcached", "floor", "alone"};
 
 enum company_kind {
     ALONE,
@@ -54,6 +58,17 @@ enum company_kind {
     BESIDE_MULTIGETS, /* of MULTIGET_KEYS */
     BESIDE_LARGE_GETS,
     BESIDE_LARGE_SETS,
+    BESIDE_WATCHER,  /* that reads nothing */
+    BESIDE_DUMP,     /* of DUMPED_KEYS, again and again */
+    BESIDE_PREFIXES, /* statistics of PREFIXES_COUNT of them, again and again */
+    COMPANY_KINDS_COUNT
+};
+
+/* Company without a text is a load. */
+static const struct tails_talk TALKS[COMPANY_KINDS_COUNT] = {
+    [BESIDE_WATCHER] = {"watch fetchers mutations\r\n", 0},
+    [BESIDE_DUMP] = {"lru_crawler metadump all\r\n", 1},
+    [BESIDE_PREFIXES] = {"stats detail dump\r\n", 1},
 };
 
 struct scene {
@@ -82,6 +97,12 @@ static const struct scene SCENES[] = {
      false},
     {"GET beside gets of 1 MB", "-m 1024", 1, 0, 20000, BESIDE_LARGE_GETS, 200, false, false},
     {"GET beside sets of 1 MB", "-m 1024", 1, 0, 20000, BESIDE_LARGE_SETS, 100, false, false},
+    {"GET 90 SET 10 beside a watcher that reads nothing", "-m 1024", 90, 10, 20000, BESIDE_WATCHER,
+     0, false, false},
+    {"GET beside a metadump of 10 million keys", "-m 2048", 1, 0, 20000, BESIDE_DUMP, 0, false,
+     false},
+    {"GET beside statistics of a million prefixes", "-m 1024 -D :", 1, 0, 20000, BESIDE_PREFIXES, 0,
+     false, false},
 };
 
 struct bench {
@@ -102,7 +123,9 @@ struct bench {
 
 static uint16_t port_of(const struct bench *bench, unsigned which)
 {
-    return which == FLOOR ? floor_port(bench->floor) : bench_server_port(bench->servers[which]);
+    if (which == FLOOR)
+        return floor_port(bench->floor);
+    return bench_server_port(bench->servers[which == OURS_ALONE ? OURS : which]);
 }
 
 /* ---- what a scene plays ---- */
@@ -191,6 +214,20 @@ static void close_idle(const struct bench *bench)
         (void)close(bench->idle[i]);
 }
 
+/* Each prefix is asked for once. */
+static void fill_prefixes(const struct load_plan *plan)
+{
+    static char text[PREFIXES_A_TIME * 24];
+
+    for (unsigned first = 0; first < PREFIXES_COUNT; first += PREFIXES_A_TIME) {
+        size_t used = 0;
+
+        for (unsigned i = first; i < first + PREFIXES_A_TIME; i++)
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "get p%u:x\r\n", i);
+        tails_ask(plan, &(struct tails_talk){text, PREFIXES_A_TIME});
+    }
+}
+
 static void fill(struct bench *bench, const struct scene *scene, unsigned which)
 {
     struct load_plan plan = plan_of(bench, scene, which, 0);
@@ -209,6 +246,13 @@ static void fill(struct bench *bench, const struct scene *scene, unsigned which)
         plan = large_plan(plan);
         tails_fill(&plan);
     }
+    if (scene->company == BESIDE_DUMP) {
+        plan = tiny_plan(plan);
+        plan.keys = DUMPED_KEYS;
+        tails_fill(&plan);
+    }
+    if (scene->company == BESIDE_PREFIXES)
+        fill_prefixes(&plan);
 }
 
 static void start(struct bench *bench, const struct scene *scene)
@@ -256,6 +300,12 @@ static double median_of(const struct bench *bench, unsigned which, size_t offset
 
 #define MEDIAN(member) median_of(bench, which, offsetof(struct tails_sample, member))
 
+/* OURS_ALONE is the last. */
+static unsigned measured_count(const struct scene *scene)
+{
+    return scene->company == ALONE ? OURS_ALONE : MEASURED_COUNT;
+}
+
 static struct summary summarize(const struct bench *bench, unsigned which)
 {
     struct summary summary = {
@@ -281,19 +331,24 @@ static struct summary summarize(const struct bench *bench, unsigned which)
     return summary;
 }
 
+static void print_ratio(const char *name, const struct summary *ours, const struct summary *base)
+{
+    printf("  %-10s %8.3f %8.3f %8.3f %9.3f %8.3f %8.3f\n", name, ours->p50 / base->p50,
+           ours->p99 / base->p99, ours->p999 / base->p999, ours->max / base->max,
+           ours->best_p99 / base->best_p99, ours->best_p999 / base->best_p999);
+}
+
 static void print_scene(const struct bench *bench, const struct scene *scene, double per_s)
 {
     struct summary summaries[MEASURED_COUNT];
-    const struct summary *ours = &summaries[OURS];
-    const struct summary *theirs = &summaries[THEIRS];
+    const unsigned measured = measured_count(scene);
 
-    for (unsigned which = 0; which < MEASURED_COUNT; which++)
-        summaries[which] = summarize(bench, which);
     printf("%s, %.0f a second%s\n", scene->name, per_s,
            bench->first_in_line ? "" : " (no real-time priority here: others' work is in it)");
-    for (unsigned which = 0; which < MEASURED_COUNT; which++) {
+    for (unsigned which = 0; which < measured; which++) {
         const struct summary *summary = &summaries[which];
 
+        summaries[which] = summarize(bench, which);
         printf("  %-10s %8.1f %8.1f %8.1f %9.1f %8.1f %8.1f %9.1f %9.1f", NAMES[which],
                summary->p50, summary->p99, summary->p999, summary->max, summary->best_p99,
                summary->best_p999, summary->long_per_m, summary->late);
@@ -301,9 +356,11 @@ static void print_scene(const struct bench *bench, const struct scene *scene, do
             printf(" %9.0f %9.0f", summary->company_per_s, summary->company_p50);
         printf("\n");
     }
-    printf("  %-10s %8.3f %8.3f %8.3f %9.3f %8.3f %8.3f\n", "ratio", ours->p50 / theirs->p50,
-           ours->p99 / theirs->p99, ours->p999 / theirs->p999, ours->max / theirs->max,
-           ours->best_p99 / theirs->best_p99, ours->best_p999 / theirs->best_p999);
+    print_ratio("ratio", &summaries[OURS], &summaries[THEIRS]);
+    if (measured > OURS_ALONE)
+        print_ratio("to alone", &summaries[OURS], &summaries[OURS_ALONE]);
+    printf("  %-10s %8.1f MB\n", "resident",
+           (double)bench_server_resident_bytes(bench->servers[OURS]) / (1 << 20));
     (void)fflush(stdout);
 }
 
@@ -323,15 +380,19 @@ static void play_one(struct bench *bench, const struct scene *scene, double per_
 {
     struct load_plan plan = plan_of(bench, scene, which, round);
     char prefix[16];
-    struct load_plan company = company_plan(scene, plan, round, prefix);
+    const struct load_plan load = company_plan(scene, plan, round, prefix);
+    const struct tails_talk talk = TALKS[scene->company];
+    const struct tails_company company = {.load = talk.text == NULL ? &load : NULL, .talk = talk};
+    const bool idle = scene->company == BESIDE_IDLE && which != OURS_ALONE;
     /* The floor knows no requests but the load's. */
-    const bool alone = scene->company_per_s == 0 || which == FLOOR;
+    const bool alone = scene->company == ALONE || scene->company == BESIDE_IDLE || which == FLOOR ||
+                       which == OURS_ALONE;
 
     plan.rate = per_s;
-    if (scene->company == BESIDE_IDLE)
+    if (idle)
         open_idle(bench, which);
     tails_run(&plan, alone ? NULL : &company, &bench->samples[which][round]);
-    if (scene->company == BESIDE_IDLE)
+    if (idle)
         close_idle(bench);
 }
 
@@ -339,9 +400,10 @@ static void play(struct bench *bench, const struct scene *scene)
 {
     start(bench, scene);
     const double per_s = scene->per_s > 0 ? scene->per_s : half_of_peak(bench, scene);
+    const unsigned measured = measured_count(scene);
     for (unsigned round = 0; round < bench->rounds; round++) {
-        for (unsigned turn = 0; turn < MEASURED_COUNT; turn++)
-            play_one(bench, scene, per_s, (round + turn) % MEASURED_COUNT, round);
+        for (unsigned turn = 0; turn < measured; turn++)
+            play_one(bench, scene, per_s, (round + turn) % measured, round);
     }
     print_scene(bench, scene, per_s);
     stop(bench);
@@ -367,10 +429,11 @@ static void run(struct bench *bench)
         if (strstr(SCENES[i].name, bench->only) != NULL)
             play(bench, &SCENES[i]);
     }
-    printf("best: of the round where it was least. over 1 ms: of a million requests. late: how "
-           "long after its time the load sent a "
-           "request. company: requests a second of the\nother client, and how long they took; the "
-           "floor has none.\n");
+    printf(
+        "alone: ours, without the company. best: of the round where it was least. over 1 ms: "
+        "of a million requests.\nlate: how long after its time the load sent a request. company: "
+        "requests a second of the other client, and how\nlong they took, or lines that it read; "
+        "the floor has none. resident: our whole process.\n");
 }
 
 int main(int argc, char **argv)

@@ -28,8 +28,20 @@ struct tails_sample {
     double p50, p99, p999, max;
     double late_p99;      /* open loop: how late the load itself was */
     double long_per_m;    /* requests over TAILS_LONG_NS, of a million */
-    double company_per_s; /* requests the company got answered */
-    double company_p50;
+    double company_per_s; /* requests the company got answered; lines it read, where it talks */
+    double company_p50;   /* 0 where it talks */
+};
+
+/* One that asks for long answers, each when the last is there, or has lines come and reads none. */
+struct tails_talk {
+    const char *text;    /* what it sends */
+    unsigned ends_count; /* lines "END" of the whole answer; 0: it sends once and never reads */
+};
+
+/* What goes on beside a load: another one, or one that talks. */
+struct tails_company {
+    const struct load_plan *load; /* NULL: talk */
+    struct tails_talk talk;
 };
 
 /** tails_plan() - the plan of an open loop of gets: all that a scene does not say. */
@@ -41,13 +53,15 @@ bool tails_seat(long pid);
 
 /** tails_fill() - store each of the plan's keys once. */
 void tails_fill(const struct load_plan *plan);
+/** tails_ask() - have one answer to it, and drop it. */
+void tails_ask(const struct load_plan *plan, const struct tails_talk *talk);
 /**
  * tails_run() - measure one load.
- * @company: another one, from before it begins until after it ends; NULL: none.
+ * @company: from before it begins until after it ends; NULL: none.
  *
  * The benchmark ends where either fails, is refused anything or gets a wrong byte.
  */
-void tails_run(const struct load_plan *plan, const struct load_plan *company,
+void tails_run(const struct load_plan *plan, const struct tails_company *company,
                struct tails_sample *sample);
 
 #endif
