@@ -4,8 +4,8 @@
  *   random_test <our server> [seed]
  *
  * What protocol/README.md lists as different is not asked for: the flags h and x, s of a store,
- * numbers from 2^63 on and such that get longer, base64, bad flags of md ... Cas numbers, seconds since the
- * last access and the last digits of a time to live are not compared.
+ * numbers from 2^63 on and such that get longer, base64, bad flags of md ... Cas numbers, seconds
+ * since the last access and the last digits of a time to live are not compared.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
