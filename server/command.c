@@ -132,8 +132,7 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     return status;
 }
 
-void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count,
-                    bool batch)
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count)
 {
     struct cache_key expected[CACHE_EXPECT_MAX];
 
@@ -141,7 +140,7 @@ void command_expect(struct command *command, const struct protocol_slice *keys, 
     for (unsigned i = 0; i < count; i++) {
         expected[i] = (struct cache_key){keys[i].data, keys[i].bytes};
     }
-    cache_expect(command->worker, expected, count, batch);
+    cache_expect(command->worker, expected, count);
 }
 
 /* The next keys of a request, looked for together. Returns how many they are. */
@@ -154,7 +153,7 @@ static unsigned expect_keys(const struct call *call, struct protocol_slice left)
         count++;
     }
     if (count > 1) {
-        command_expect(call->command, keys, count, true);
+        command_expect(call->command, keys, count);
     }
     return count;
 }

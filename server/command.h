@@ -102,10 +102,8 @@ enum command_outcome command_execute(struct command *command, struct protocol_re
 /**
  * command_expect() - say which keys the next requests will name (cache_expect()).
  * @count: at most COMMAND_EXPECT_MAX.
- * @batch: one client sent them together.
  */
-void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count,
-                    bool batch);
+void command_expect(struct command *command, const struct protocol_slice *keys, unsigned count);
 
 /**
  * command_forget() - a request that said NEEDS_ROOM, MORE or PAUSE will not be executed again.

@@ -38,7 +38,6 @@ struct cache_worker {
     struct cache *cache;
     struct codec *codec;
     struct current_reader reader;
-    unsigned expected; /* keys that were said to come, and have not yet */
     /* An entry that is read, changed and stored again; grown for large ones and charged. */
     uint8_t *edit;
     size_t edit_bytes;
@@ -216,13 +215,6 @@ enum cache_standing cache_inspect(struct cache_worker *worker, const void *key, 
     return shard_inspect(shard_of(worker->cache, hash), hash, key, key_bytes, now_s, item);
 }
 
-static bool was_expected(struct cache_worker *worker)
-{
-    bool expected = worker->expected > 0;
-    worker->expected -= expected;
-    return expected;
-}
-
 enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t key_bytes,
                             const uint32_t *touch_expiry_s, uint32_t now_s, cache_place_fn *place,
                             void *context, struct cache_item *item)
@@ -232,7 +224,6 @@ enum cache_status cache_get(struct cache_worker *worker, const void *key, size_t
     struct shard *shard = shard_of(cache, hash);
     enum cache_status status;
     unsigned tries = 0;
-    (void)was_expected(worker);
     do {
         if (touch_expiry_s != NULL)
             (void)cache_make_room(cache, 2, now_s); /* without room the shard says so itself */
@@ -252,7 +243,6 @@ enum cache_status cache_look(struct cache_worker *worker, const void *key, size_
     enum cache_status status;
     unsigned tries = 0;
     assert(key_bytes >= 1 && key_bytes <= CACHE_KEY_BYTES_MAX);
-    (void)was_expected(worker);
     /* Few looks write anything: room is made for those that found none. */
     while ((status = shard_look(shard, hash, key, key_bytes, look, now_s, worker->codec, place,
                                 context, view)) == CACHE_NO_MEMORY &&
@@ -261,11 +251,9 @@ enum cache_status cache_look(struct cache_worker *worker, const void *key, size_
     return status;
 }
 
-void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count,
-                  bool batch)
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count)
 {
     const struct cache *cache = worker->cache;
-    worker->expected = batch ? count : 0;
     uint64_t hashes[CACHE_EXPECT_MAX], together[CACHE_EXPECT_MAX];
     uint64_t shards = 0;
     static_assert(CACHE_SHARDS_MAX <= 64, "a bit for each");
@@ -314,14 +302,11 @@ static enum codec_level level_for(const struct cache_store *store, uint32_t now_
     return dies_young ? CODEC_RAW : CODEC_FAST;
 }
 
-/* One of many stores in a row finds the tables of the codec where the last one left them: then it
- * takes less time here than bringing what was written to another core. */
-static bool can_wait(struct cache_worker *worker, const struct shard *shard,
+static bool can_wait(const struct cache *cache, const struct shard *shard,
                      const struct cache_store *store)
 {
     size_t entry_bytes = store->key_bytes + store->value_bytes;
-    bool alone = !was_expected(worker);
-    return worker->cache->config.defer && prepare_can_wait(entry_bytes, alone) &&
+    return cache->config.defer && prepare_can_wait(entry_bytes) &&
            shard_fresh_room(shard, entry_bytes);
 }
 
@@ -351,7 +336,7 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     enum cache_status status = CACHE_NO_MEMORY;
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
-    bool waits = can_wait(worker, shard_of(cache, hash), store) && level == CODEC_FAST;
+    bool waits = can_wait(cache, shard_of(cache, hash), store) && level == CODEC_FAST;
     if (waits ? prepare_fresh(&worker->prepare, store->entry, put)
               : prepare_put(&worker->prepare, level, store->entry, put)) {
         status = put_with_room(cache, hash, put, now_s, cas);

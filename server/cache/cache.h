@@ -187,13 +187,10 @@ struct cache_key {
  * cache_expect() - say which keys will be asked for next, so that their memory is fetched for all
  * of them at once instead of for one after the other.
  * @count: at most CACHE_EXPECT_MAX.
- * @batch: they come from one client, who sent many together: the next @count stores and gets are
- *         taken for these (cache_compress()). Else each comes alone.
  *
  * Changes nothing that is stored; none of them need be there, or be asked for.
  */
-void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count,
-                  bool batch);
+void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count);
 
 enum cache_mode {
     CACHE_SET,
@@ -335,7 +332,7 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s);
 bool cache_maintain_briefly(struct cache_keeper *keeper, uint32_t now_s);
 
 /**
- * cache_compress() - one bounded step of compressing what single stores have left uncompressed,
+ * cache_compress() - one bounded step of compressing what stores have left uncompressed,
  * where config->defer is set.
  *
  * It is work that stores were spared, done in batches, where it takes less time; so it is apart

@@ -3,7 +3,7 @@
 #include "server/cache/record.h"
 #include "server/cache/shard_kind.h"
 
-/* Longer entries fill logs badly; and it is the short ones that compress cheaper in a batch. */
+/* Longer entries fill logs badly, so that few would wait in them. */
 #define FRESH_BYTES_MAX       1024u
 /* Of two blocks and more: a mebibyte takes 2.5 ms to compress, .1 to copy. */
 #define FRESH_LARGE_BYTES_MAX (2u << 20)
@@ -57,11 +57,11 @@ static void put_record(const uint8_t *payload, size_t payload_bytes, unsigned ta
     put->stream_bytes = 0;
 }
 
-bool prepare_can_wait(size_t entry_bytes, bool alone)
+bool prepare_can_wait(size_t entry_bytes)
 {
     if (entry_bytes > CODEC_BLOCK_BYTES)
         return entry_bytes <= FRESH_LARGE_BYTES_MAX;
-    return alone && entry_bytes >= CODEC_BLOCK_BYTES_MIN && entry_bytes <= FRESH_BYTES_MAX;
+    return entry_bytes >= CODEC_BLOCK_BYTES_MIN && entry_bytes <= FRESH_BYTES_MAX;
 }
 
 bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)

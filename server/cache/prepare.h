@@ -28,9 +28,8 @@ struct prepare {
  */
 bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t *entry,
                  struct shard_put *put) __attribute__((warn_unused_result));
-/** prepare_can_wait() - whether an entry may be stored uncompressed, to be compressed later.
- * @alone: no other requests came with it. */
-bool prepare_can_wait(size_t entry_bytes, bool alone);
+/** prepare_can_wait() - whether an entry may be stored uncompressed, to be compressed later. */
+bool prepare_can_wait(size_t entry_bytes);
 /** prepare_fresh() - prepare_put() of such an entry as it is. */
 bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
     __attribute__((warn_unused_result));

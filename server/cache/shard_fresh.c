@@ -10,6 +10,7 @@
 #define FRESH_PART       64u
 /* And large ones as many pages. */
 #define FRESH_LARGE_PART 32u
+#define PUT_TOGETHER     8u
 
 static unsigned fresh_count(const struct shard *shard)
 {
@@ -113,17 +114,28 @@ size_t shard_fresh_block(struct shard *shard, const struct gathered_item *item, 
     return bytes;
 }
 
-/* Under one lock, so that what this core and a request's write by turns changes hands once a log,
- * not once an item. A log's items take less than 100 us. */
+/* Some under one lock, so that what this core and a request's write by turns does not change hands
+ * with each; not many, as a request that finds it taken for longer than it waits awake sleeps. */
+static void put_some(struct shard *shard, const struct gathered_item *items,
+                     const struct shard_put *puts, unsigned count)
+{
+    lock_take(&shard->lock);
+    for (unsigned i = 0; i < count; i++)
+        index_fetch(shard->index, items[i].hash);
+    for (unsigned i = 0; i < count; i++) {
+        if (items[i].copied)
+            (void)shard_replace(shard, &items[i], &puts[i], puts[i].kind);
+    }
+    lock_give(&shard->lock);
+}
+
 void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
                      const struct shard_put *puts)
 {
-    lock_take(&shard->lock);
-    for (unsigned i = 0; i < gathered->count; i++) {
-        if (gathered->items[i].copied)
-            (void)shard_replace(shard, &gathered->items[i], &puts[i], puts[i].kind);
+    for (unsigned at = 0; at < gathered->count; at += PUT_TOGETHER) {
+        unsigned left = gathered->count - at;
+        put_some(shard, &gathered->items[at], &puts[at], left < PUT_TOGETHER ? left : PUT_TOGETHER);
     }
-    lock_give(&shard->lock);
 }
 
 bool shard_fresh_put_large(struct shard *shard, const struct gathered_item *item,

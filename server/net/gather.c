@@ -74,7 +74,7 @@ static void parse_all(struct conn_host *host)
         keys_count += keys[keys_count].bytes > 0 ? 1 : 0;
     }
     if (keys_count > 1) {
-        command_expect(host->command, keys, keys_count, false);
+        command_expect(host->command, keys, keys_count);
     }
 }
 

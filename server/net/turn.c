@@ -314,7 +314,7 @@ static void look_ahead(struct turn *turn)
         count++;
     }
     if (count > 1) {
-        command_expect(turn->host->command, keys, count, true);
+        command_expect(turn->host->command, keys, count);
     }
     turn->ahead_next = 0;
     turn->ahead_count = count;
