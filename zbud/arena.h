@@ -22,6 +22,13 @@
  * .4 ms, and over 4 on a virtual machine whose host has to find the memory: zbud_arena_prepare()
  * lets somebody do it who has the time.
  *
+ * The pages may lie in a file on a memory file system (tmpfs, or a DAX mount) instead of memory of
+ * the process's own, and outlive it there. Then each page has a *word* of the user's in the file
+ * beside it, 0 while nobody has said otherwise: after the process's death, however it came, the
+ * pages with a word are those that hold something (zbud_arena_recover()). The words make the table
+ * 12 bytes a page. Blocks are asked for before they are touched, so a file system that is full is
+ * a limit that is reached, and no signal.
+ *
  * Words: a page is *resident* when it holds real memory: in use or kept. Pages below the *mark*
  * have been resident once. *Excess* is what all that is counted comes to above the limit; it is
  * there only after the limit was lowered.
@@ -59,6 +66,7 @@ struct zbud_arena_figures {
     uint64_t pages_kept;     /* free, still holding memory */
     uint64_t pages_returned; /* given back to the system, ever */
     uint64_t table_bytes;    /* the arena's own table, counted against the limit too */
+    uint64_t starved_times;  /* that the file system began to refuse blocks, ever */
 };
 
 /**
@@ -71,6 +79,37 @@ struct zbud_arena_figures {
  * pages.
  */
 struct zbud_arena *zbud_arena_new(size_t reserve_bytes, size_t limit_bytes);
+/* A file for an arena's pages and their table: where each begins. The file is as long as the
+ * reserve asks for, and its holes stay holes until they are needed. */
+struct zbud_arena_file {
+    int fd;            /* the caller's, open as long as the arena is there */
+    uint64_t links_at; /* zbud_arena_links_bytes() long; whole pages, as all three */
+    uint64_t words_at; /* zbud_arena_words_bytes() */
+    uint64_t
+        pages_at; /* a page each; huge ones if this is a multiple of 2 MiB and the mount allows */
+};
+size_t zbud_arena_links_bytes(size_t pages);
+size_t zbud_arena_words_bytes(size_t pages);
+/** zbud_arena_new_in() - the same, in a file, of which nothing is read: what it held is gone unless
+ * zbud_arena_recover() is called. */
+struct zbud_arena *zbud_arena_new_in(const struct zbud_arena_file *file, size_t reserve_bytes,
+                                     size_t limit_bytes);
+/**
+ * zbud_arena_recover() - take over what another process left in the file.
+ * @pages: set to how many pages there may be something in; those from there on are untouched.
+ *
+ * Pages with a word are in use, as they were, and the caller's: he gives back what he finds no use
+ * for. All others are free, and their blocks the file system's. Chains are as the file says, which
+ * may be anything: zbud_arena_next() gives a page below @pages or PAGE_NONE, no more is sure. All
+ * this may come to more than the limit. Once, before anything is taken.
+ *
+ * Returns false where the file system has no room for the table: nothing is taken over.
+ */
+bool zbud_arena_recover(struct zbud_arena *arena, uint32_t *pages)
+    __attribute__((warn_unused_result));
+/** zbud_arena_words() - the pages' words, by number; NULL without a file. A page's is its owner's
+ * to set, and 0 again as soon as it is given. */
+uint64_t *zbud_arena_words(const struct zbud_arena *arena);
 /** zbud_arena_free() - unmaps all of it; pools and chains in it are gone with it. */
 void zbud_arena_free(struct zbud_arena *arena);
 
@@ -155,6 +194,8 @@ void zbud_arena_check(const struct zbud_arena *arena);
 uint64_t zbud_arena_age(const struct zbud_arena *arena);
 /** zbud_arena_next_age() - counts one more page use and says which. */
 uint64_t zbud_arena_next_age(struct zbud_arena *arena);
+/** zbud_arena_reach_age() - there have been as many at least. */
+void zbud_arena_reach_age(struct zbud_arena *arena, uint64_t age);
 /** zbud_arena_enroll() - a number for a new pool, 1 to 65535, by which its pages name it. */
 uint16_t zbud_arena_enroll(struct zbud_arena *arena);
 

@@ -9,7 +9,8 @@
 
 /* ---- the order of use ----------------------------------------------------------------------- */
 
-static void use_append(struct zbud_pool *pool, struct page_header *page, uint32_t number)
+static void use_append_aged(struct zbud_pool *pool, struct page_header *page, uint32_t number,
+                            uint64_t age)
 {
     page->older = pool->newest;
     page->newer = ZBUD_PAGE_NONE;
@@ -18,7 +19,12 @@ static void use_append(struct zbud_pool *pool, struct page_header *page, uint32_
     else
         pool->oldest = number;
     pool->newest = number;
-    page->age = zbud_arena_next_age(pool->arena);
+    page->age = age;
+}
+
+static void use_append(struct zbud_pool *pool, struct page_header *page, uint32_t number)
+{
+    use_append_aged(pool, page, number, zbud_arena_next_age(pool->arena));
 }
 
 static void use_remove(struct zbud_pool *pool, struct page_header *page, uint32_t number)
@@ -235,6 +241,28 @@ void zbud_pool_destroy(struct zbud_pool *pool)
         zbud_arena_give(pool->arena, number);
     }
     free(pool);
+}
+
+void zbud_pool_leave(struct zbud_pool *pool)
+{
+    free(pool);
+}
+
+void pool_join(struct zbud_pool *pool, struct page_header *page, uint32_t number, uint64_t age)
+{
+    zbud_arena_reach_age(pool->arena, age);
+    page->marks |= pool->walk_mark;
+    pool->pages_by_buddies[page_buddies(page)]++;
+    pool->chunks_used += page->chunks[PAGE_FIRST] + page->chunks[PAGE_LAST];
+    for (unsigned end = PAGE_FIRST; end <= PAGE_LAST; end++) {
+        const struct page_buddy *log = &page->buddies[end];
+        pool->records += log->live;
+        pool->live_bytes += (uint64_t)log->used_bytes - log->dead_bytes;
+        pool->dead_bytes += log->dead_bytes;
+    }
+    use_append_aged(pool, page, number, age);
+    pool_relist(pool, page, number);
+    pool_slow_check(pool, number);
 }
 
 enum zbud_status zbud_alloc(struct zbud_pool *pool, size_t bytes, struct zbud_handle *handle)

@@ -52,6 +52,7 @@
 /* Handles of an arena of that many pages are below this: who keeps something for each buddy can
  * have it in an array. Those of neighbouring pages are neighbours. */
 #define ZBUD_HANDLES(pages)  (2 * ((size_t)(pages) + 1))
+#define ZBUD_HANDLE_FIRST    2u /* page 0's first buddy; then its last, then page 1's */
 
 struct zbud_pool;
 
@@ -77,6 +78,33 @@ struct zbud_pool_figures {
 struct zbud_pool *zbud_pool_create(struct zbud_arena *arena);
 /** zbud_pool_destroy() - gives all its pages to the arena, live buddies or not. NULL is fine. */
 void zbud_pool_destroy(struct zbud_pool *pool);
+
+/* What a pool in a file had when its process ended, however it did. */
+
+/** zbud_pool_leave() - as destroy, but the pages stay as they are, for zbud_pool_adopt(). */
+void zbud_pool_leave(struct zbud_pool *pool);
+/* What a page of zbud_arena_recover() says of itself: anything may stand there. */
+struct zbud_page_says {
+    unsigned pool; /* which it was in, by the order in which the arena's pools were made, from 1 */
+    unsigned records;
+    uint64_t age; /* when it was last used */
+};
+void zbud_page_ask(const struct zbud_arena *arena, uint32_t page, struct zbud_page_says *says);
+/**
+ * zbud_pool_adopt() - a page of zbud_arena_recover() joins the pool as its most recently used.
+ * @age:   as if last used then; not before the pool's newest.
+ * @logs:  set to its logs, closed ones, with all that LOG-1 to LOG-4 ask for; what is not sound
+ *         (and what is no log) is left out, and its room free.
+ * @count: set to how many, 1 or 2.
+ *
+ * Its bytes may be anything. What is in the records is the caller's to judge.
+ *
+ * Returns false where the page says that it is not this pool's, or nothing in it is sound: nothing
+ * has changed.
+ */
+bool zbud_pool_adopt(struct zbud_pool *pool, uint32_t page, uint64_t age,
+                     struct zbud_handle logs[2], unsigned *count)
+    __attribute__((warn_unused_result));
 
 /**
  * zbud_alloc() - reserve room for one buddy in the page where it fits tightest.

@@ -136,6 +136,10 @@ void pool_relist(struct zbud_pool *pool, struct page_header *page, uint32_t numb
  */
 bool pool_free(struct zbud_pool *pool, struct place place);
 
+/** pool_join() - a page at rest, its header and poison right but for links and age, joins as the
+ * newest; its buddies are logs. */
+void pool_join(struct zbud_pool *pool, struct page_header *page, uint32_t number, uint64_t age);
+
 /** pool_open_slot() - the slot of the page's open log, where that is the buddy at @end. */
 struct open_log *pool_open_slot(struct zbud_pool *pool, struct place place);
 /** pool_close_log() - appended to no more; an empty log is freed: the answer is pool_free()'s. */
