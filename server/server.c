@@ -155,6 +155,12 @@ static size_t system_memory_bytes(void)
     return pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : 0;
 }
 
+static unsigned cores_count(void)
+{
+    const long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
 static unsigned choose_shards(const struct config *config)
 {
     unsigned shards = 1;
@@ -213,6 +219,13 @@ static void tell_evicted(void *context, const struct cache_evicted *item, uint32
 
 /* ---- setting up, the parts ---- */
 
+static void tell_log(void *context, const char *text)
+{
+    const struct server *server = context;
+
+    log_say(server->log, LOG_ALWAYS, "%s", text);
+}
+
 static bool make_cache(struct server *server)
 {
     const struct config *config = server->config;
@@ -223,6 +236,9 @@ static bool make_cache(struct server *server)
         .shards = choose_shards(config),
         .evict = config->evict,
         .observer = {wants_evicted, tell_evicted, server},
+        .memory_file = config->memory_path,
+        .teller = {tell_log, server},
+        .threads = cores_count(),
         .compress = config->compress,
         .defer = config->settle_pct > 0,
         .settle = config->settle_pct > 0,
@@ -234,7 +250,7 @@ static bool make_cache(struct server *server)
         return false;
     }
     server->cache = cache_new(&cache);
-    if (server->cache == NULL) {
+    if (server->cache == NULL && config->memory_path == NULL) {
         /* Where address space counts (ulimit -v, vm.overcommit_memory 2): what is asked for and no
          * more. */
         cache.reserve_bytes = config->memory_bytes;

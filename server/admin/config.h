@@ -117,10 +117,11 @@ struct config {
     /* memory */
     size_t memory_bytes; /* -m */
     size_t item_bytes_max;
-    bool evict;          /* false: -M */
-    bool compress;       /* false: -o no_compress */
-    uint32_t settle_pct; /* -o settle_pct, 0 to 100 of one core */
-    bool lock_memory;    /* -k */
+    bool evict;              /* false: -M */
+    bool compress;           /* false: -o no_compress */
+    uint32_t settle_pct;     /* -o settle_pct, 0 to 100 of one core */
+    bool lock_memory;        /* -k */
+    const char *memory_path; /* -e: a file for what is stored; NULL: memory of the process's own */
 
     /* process */
     uint32_t threads;

@@ -221,7 +221,10 @@ const struct option_row OPTION_ROWS[] = {
      .help = "oldest version to speak: 2 for TLS 1.2, 3 for TLS 1.3"},
     {INERT("threads are not bound to network queues"), LONG('N', "napi-ids"), NUMBER(0, U32_MAX),
      INTO(inert.napi_ids), .initial = "0", SHOWN(NUMBER, "num_napi_ids")},
-    {CONSTANT("memory_file", "(null)")},
+    {TAKEN(MEMORY), LONG('e', "memory-file"), TEXT("file"), INTO(memory_path), .none = "(null)",
+     SHOWN(TEXT, "memory_file"),
+     .help = "keep what is stored in this file, on tmpfs or a DAX mount, and find it there again "
+             "after a stop, a kill or an upgrade"},
     {CONSTANT("client_flags_size", "4")},
 
     /* Those without a line of their own. */
@@ -281,7 +284,6 @@ const struct option_row OPTION_ROWS[] = {
     {INERT(NO_FLASH), SUB("ext_page_size"), NUMBER(1, U32_MAX)},
     {INERT(NO_FLASH), SUB("ext_threads"), NUMBER(1, U32_MAX)},
 
-    {REFUSED("warm restart is not supported yet"), LONG('e', "memory-file"), TEXT("file")},
     {REFUSED("SASL belongs to the binary protocol, which is not supported"),
      LONG('S', "enable-sasl"), FLAG(1)},
     {REFUSED(NO_PROXY), SUB("proxy_config"), TEXT("file")},

@@ -602,6 +602,9 @@ static const struct row zbud_rows[] = {
     NUMBER("reclaim_us_p50", get_reclaim_us_p50),
     NUMBER("reclaim_us_p99", get_reclaim_us_p99),
     NUMBER("reclaim_us_max", get_reclaim_us_max),
+    FIGURE("records_recovered", recovered),
+    FIGURE("recovered_damaged", recovered_damaged),
+    FIGURE("file_starved", starved),
     NUMBER("detail_prefixes", get_prefixes),
     NUMBER("detail_uncounted", get_prefixes_uncounted),
 };

@@ -56,6 +56,50 @@ static bool config_valid(const struct cache_config *config)
            config->item_bytes_max <= CACHE_ITEM_BYTES_MAX;
 }
 
+/* The arena, in a file if that is asked for; @found: with something in it. */
+static bool make_arena(struct cache *cache, bool *found)
+{
+    struct cache_config *config = &cache->config;
+    if (config->memory_file != NULL) {
+        cache->file = memory_file_open(config, found);
+        if (cache->file == NULL)
+            return false;
+        struct zbud_arena_file file = memory_file_arena(cache->file);
+        cache->arena = zbud_arena_new_in(&file, config->reserve_bytes, config->memory_bytes);
+    } else {
+        cache->arena = zbud_arena_new(config->reserve_bytes, config->memory_bytes);
+    }
+    return cache->arena != NULL;
+}
+
+static bool make_shards(struct cache *cache)
+{
+    cache->dictionaries = dictionaries_new();
+    cache->expiry_table = expiry_table_new(cache->arena);
+    if (cache->dictionaries == NULL || cache->expiry_table == NULL)
+        return false;
+    for (unsigned i = 0; i < cache->config.shards; i++) {
+        cache->shards[i] =
+            shard_new(cache->arena, cache->dictionaries, cache->expiry_table, &cache->config, i);
+        if (cache->shards[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool go_on_in_file(struct cache *cache, bool found)
+{
+    cache->seals.words = zbud_arena_words(cache->arena);
+    cache->seals.secret = memory_file_secret(cache->file);
+    dictionaries_keep(cache->dictionaries, cache->file);
+    if (found)
+        return cache_recover(cache);
+    for (unsigned i = 0; i < cache->config.shards; i++)
+        (void)shard_keep(cache->shards[i], cache->file, &cache->seals, false, cache->config.now_s);
+    memory_file_begin(cache->file);
+    return true;
+}
+
 struct cache *cache_new(const struct cache_config *config)
 {
     if (!config_valid(config))
@@ -66,21 +110,11 @@ struct cache *cache_new(const struct cache_config *config)
     cache->config = *config;
     atomic_init(&cache->now_s, config->now_s);
     current_init(&cache->current);
-    cache->arena = zbud_arena_new(config->reserve_bytes, config->memory_bytes);
-    cache->dictionaries = dictionaries_new();
-    if (cache->arena != NULL)
-        cache->expiry_table = expiry_table_new(cache->arena);
-    if (cache->dictionaries == NULL || cache->expiry_table == NULL) {
+    bool found = false;
+    if (!make_arena(cache, &found) || !make_shards(cache) ||
+        (cache->file != NULL && !go_on_in_file(cache, found))) {
         cache_free(cache);
         return NULL;
-    }
-    for (unsigned i = 0; i < config->shards; i++) {
-        cache->shards[i] =
-            shard_new(cache->arena, cache->dictionaries, cache->expiry_table, config, i);
-        if (cache->shards[i] == NULL) {
-            cache_free(cache);
-            return NULL;
-        }
     }
     return cache;
 }
@@ -95,6 +129,7 @@ void cache_free(struct cache *cache)
     expiry_table_free(cache->expiry_table);
     dictionaries_free(cache->dictionaries);
     zbud_arena_free(cache->arena);
+    memory_file_close(cache->file);
     free(cache);
 }
 
@@ -697,6 +732,7 @@ static void arena_figures(const struct cache *cache, struct cache_figures *figur
     figures->pages_max = arena.limit_bytes / ZBUD_PAGE_BYTES;
     figures->pages_used = arena.pages_used;
     figures->pages_free = arena.pages_kept;
+    figures->starved = arena.starved_times;
 }
 
 void cache_figures(struct cache *cache, struct cache_figures *figures)
@@ -707,6 +743,8 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
         .no_memory = atomic_load_explicit(&cache->no_memory, memory_order_relaxed),
     };
     arena_figures(cache, figures);
+    figures->recovered = cache->recovered.items;
+    figures->recovered_damaged = cache->recovered.damaged_logs + cache->recovered.damaged_records;
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_figures(cache->shards[i], figures, &reclaim_ns);
     figures->pages_expiry = expiry_table_pages(cache->expiry_table);

@@ -61,6 +61,13 @@ struct cache_observer {
     void *context;
 };
 
+/* Who is told what people should know of a memory file. */
+#define CACHE_TOLD_BYTES 320u
+struct cache_teller {
+    void (*tell)(void *context, const char *text); /* NULL: nobody */
+    void *context;
+};
+
 struct cache_config {
     /* -m: everything the process holds; the caller charges what is not the cache's. */
     size_t memory_bytes;
@@ -74,7 +81,12 @@ struct cache_config {
     bool defer;  /* leave the first compression of small items to cache_compress() */
     bool settle; /* compress again in the background what is some seconds old */
     struct cache_observer observer; /* zeroed: nobody */
-    uint64_t seed;                  /* of the hash; from the system's randomness */
+    /* NULL, or a file for what is stored, to be found there again by the next cache_new(). Of a
+     * file that is there already reserve_bytes, shards and seed are taken, not from here. */
+    const char *memory_file;
+    struct cache_teller teller;
+    unsigned threads; /* that may take over what is in the file; 0 is 1 */
+    uint64_t seed;    /* of the hash; from the system's randomness */
     uint32_t now_s;
 };
 
@@ -87,8 +99,10 @@ struct cache_item {
     uint64_t unique; /* of this store alone, whatever cas a client chose; never 0 */
 };
 
-/** cache_new() - NULL where memory_bytes is too small to start with or the system gives none. */
+/** cache_new() - NULL where memory_bytes is too small to start with or the system gives none, or
+ * the memory file cannot be had; the teller was told why then. */
 struct cache *cache_new(const struct cache_config *config);
+/** cache_free() - what is in a memory file stays there. */
 void cache_free(struct cache *cache);
 struct cache_worker *cache_worker_new(struct cache *cache);
 void cache_worker_free(struct cache_worker *worker);
@@ -411,6 +425,9 @@ struct cache_figures {
     uint64_t settled;                        /* items compressed again in the background */
     uint64_t deferred; /* items stored uncompressed, for the background to compress */
     uint64_t dictionaries, classes_learned, dictionary_bytes;
+    uint64_t recovered, recovered_damaged; /* items found in a memory file; logs and records not
+                                              taken over */
+    uint64_t starved;                      /* times that the memory file's file system was full */
     uint64_t squeezed, pages_merged;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
     uint64_t crawler_checked, crawler_reclaimed;

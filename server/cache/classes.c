@@ -182,6 +182,60 @@ void classes_free(struct classes *classes)
     free(classes);
 }
 
+/* Labels' count, their numbers, and the table, one behind the other. */
+#define SAVED_BYTES \
+    (sizeof(unsigned) + CLASSES_MAX * sizeof(unsigned) + TABLE_SLOTS * sizeof(struct slot))
+static_assert(SAVED_BYTES <= CLASSES_SAVED_BYTES_MAX, "all fits");
+
+size_t classes_save(const struct classes *classes, uint8_t out[CLASSES_SAVED_BYTES_MAX])
+{
+    memcpy(out, &classes->labels_count, sizeof(classes->labels_count));
+    out += sizeof(classes->labels_count);
+    memcpy(out, classes->numbers, sizeof(classes->numbers));
+    memcpy(out + sizeof(classes->numbers), classes->table, sizeof(classes->table));
+    return SAVED_BYTES;
+}
+
+/* A look for a feature ends at a free slot, and gives a label there is. */
+static bool restored_sound(const struct classes *classes)
+{
+    unsigned used = 0;
+    if (classes->labels_count < 1 || classes->labels_count > CLASSES_MAX)
+        return false;
+    for (unsigned label = 0; label < classes->labels_count; label++) {
+        if (!dictionaries_has(classes->dictionaries, classes->numbers[label]))
+            return false;
+    }
+    for (unsigned at = 0; at < TABLE_SLOTS; at++) {
+        if (classes->table[at].label >= classes->labels_count)
+            return false;
+        used += classes->table[at].feature != 0;
+    }
+    return used <= TABLE_SLOTS_USED;
+}
+
+struct classes *classes_restore(struct dictionaries *dictionaries, const uint8_t *bytes,
+                                size_t count)
+{
+    struct classes *classes = calloc(1, sizeof(*classes));
+    if (classes == NULL || count != SAVED_BYTES) {
+        free(classes);
+        return NULL;
+    }
+    classes->dictionaries = dictionaries;
+    memcpy(&classes->labels_count, bytes, sizeof(classes->labels_count));
+    bytes += sizeof(classes->labels_count);
+    memcpy(classes->numbers, bytes, sizeof(classes->numbers));
+    memcpy(classes->table, bytes + sizeof(classes->numbers), sizeof(classes->table));
+    if (!restored_sound(classes)) {
+        free(classes);
+        return NULL;
+    }
+    for (unsigned label = 0; label < classes->labels_count; label++)
+        dictionaries_use(dictionaries, classes->numbers[label]);
+    return classes;
+}
+
 size_t classes_bytes(void)
 {
     return sizeof(struct classes);

@@ -56,6 +56,15 @@ struct classes *classes_new(struct dictionaries *dictionaries, const unsigned *n
                             unsigned labels_count, struct classes_vote *votes, size_t votes_count);
 /** classes_free() - its uses are released. */
 void classes_free(struct classes *classes);
+
+/** classes_save() - what classes_restore() makes the same of. */
+#define CLASSES_SAVED_BYTES_MAX (20u << 10)
+size_t classes_save(const struct classes *classes, uint8_t out[CLASSES_SAVED_BYTES_MAX]);
+/** classes_restore() - NULL where the bytes are no classes, one of whose dictionaries is not there,
+ * or there is no memory. */
+struct classes *classes_restore(struct dictionaries *dictionaries, const uint8_t *bytes,
+                                size_t count);
+
 /** classes_bytes() - memory one struct classes holds. */
 size_t classes_bytes(void);
 

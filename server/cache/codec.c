@@ -108,6 +108,12 @@ void codec_dictionary_free(struct codec_dictionary *dictionary)
     free(dictionary);
 }
 
+const uint8_t *codec_dictionary_content(const struct codec_dictionary *dictionary, size_t *count)
+{
+    *count = dictionary->count;
+    return dictionary->bytes;
+}
+
 size_t codec_dictionary_bytes(void)
 {
     return sizeof(struct codec_dictionary);

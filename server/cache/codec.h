@@ -62,6 +62,8 @@ void codec_forget(struct codec *codec);
  */
 struct codec_dictionary *codec_dictionary_new(const uint8_t *bytes, size_t count);
 void codec_dictionary_free(struct codec_dictionary *dictionary);
+/** codec_dictionary_content() - the bytes it was made of; borrowed. */
+const uint8_t *codec_dictionary_content(const struct codec_dictionary *dictionary, size_t *count);
 /** codec_dictionary_bytes() - memory one dictionary holds. */
 size_t codec_dictionary_bytes(void);
 

@@ -1,5 +1,6 @@
 #include "server/cache/dictionary.h"
 
+#include "server/cache/memory_file.h"
 #include "zbud/lock.h"
 
 #include <assert.h>
@@ -28,7 +29,8 @@ struct description {
 };
 
 struct dictionaries {
-    struct zbud_lock lock; /* changes of the table, and descriptions */
+    struct memory_file *file; /* NULL: none */
+    struct zbud_lock lock;    /* changes of the table, and descriptions */
     struct codec_dictionary *_Atomic table[DICTIONARIES_MAX];
     _Atomic unsigned uses[DICTIONARIES_MAX];
     _Atomic unsigned count;
@@ -53,6 +55,54 @@ void dictionaries_free(struct dictionaries *dictionaries)
         codec_dictionary_free(atomic_load(&dictionaries->table[number]));
     lock_fini(&dictionaries->lock);
     free(dictionaries);
+}
+
+void dictionaries_keep(struct dictionaries *dictionaries, struct memory_file *file)
+{
+    dictionaries->file = file;
+}
+
+static void take_number(struct dictionaries *dictionaries, unsigned number,
+                        struct codec_dictionary *dictionary, const char *label, uint32_t added_s)
+{
+    struct description *description = &dictionaries->descriptions[number];
+    memset(description, 0, sizeof(*description));
+    strncpy(description->label, label, DICTIONARY_LABEL_BYTES - 1);
+    description->added_s = added_s;
+    atomic_store_explicit(&dictionaries->table[number], dictionary, memory_order_release);
+    atomic_fetch_add_explicit(&dictionaries->count, 1, memory_order_relaxed);
+    atomic_store_explicit(&dictionaries->untidy, true, memory_order_release);
+}
+
+void dictionaries_recover(struct dictionaries *dictionaries)
+{
+    struct memory_file_dictionary found;
+    lock_take(&dictionaries->lock);
+    for (unsigned number = 1; number < DICTIONARIES_MAX; number++) {
+        if (!memory_file_dictionary(dictionaries->file, number, &found))
+            continue;
+        struct codec_dictionary *dictionary = codec_dictionary_new(found.bytes, found.count);
+        if (dictionary != NULL)
+            take_number(dictionaries, number, dictionary, found.label, found.added_s);
+    }
+    lock_give(&dictionaries->lock);
+}
+
+bool dictionaries_has(const struct dictionaries *dictionaries, unsigned number)
+{
+    return number == 0 ||
+           (number < DICTIONARIES_MAX &&
+            atomic_load_explicit(&dictionaries->table[number], memory_order_acquire) != NULL);
+}
+
+static bool put_in_file(const struct dictionaries *dictionaries, unsigned number,
+                        const struct codec_dictionary *dictionary, const char *label,
+                        uint32_t added_s)
+{
+    struct memory_file_dictionary put = {.label = label, .added_s = added_s};
+    put.bytes = codec_dictionary_content(dictionary, &put.count);
+    return dictionaries->file == NULL ||
+           memory_file_put_dictionary(dictionaries->file, number, &put);
 }
 
 const struct codec_dictionary *dictionaries_get(const struct dictionaries *dictionaries,
@@ -94,16 +144,11 @@ unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictio
     lock_take(&dictionaries->lock);
     while (number < DICTIONARIES_MAX && atomic_load(&dictionaries->table[number]) != NULL)
         number++;
-    if (number == DICTIONARIES_MAX) {
+    if (number == DICTIONARIES_MAX ||
+        !put_in_file(dictionaries, number, dictionary, label, added_s))
         number = 0;
-    } else {
-        struct description *description = &dictionaries->descriptions[number];
-        *description = (struct description){.added_s = added_s};
-        strncpy(description->label, label, sizeof(description->label) - 1);
-        atomic_store_explicit(&dictionaries->table[number], dictionary, memory_order_release);
-        atomic_fetch_add_explicit(&dictionaries->count, 1, memory_order_relaxed);
-        atomic_store_explicit(&dictionaries->untidy, true, memory_order_release);
-    }
+    else
+        take_number(dictionaries, number, dictionary, label, added_s);
     lock_give(&dictionaries->lock);
     return number;
 }
@@ -122,6 +167,8 @@ unsigned dictionaries_tidy(struct dictionaries *dictionaries)
         if (dictionary == NULL || dictionaries_uses(dictionaries, number) > 0)
             continue;
         atomic_store(&dictionaries->table[number], NULL);
+        if (dictionaries->file != NULL)
+            memory_file_drop_dictionary(dictionaries->file, number);
         codec_dictionary_free(dictionary);
         freed++;
     }

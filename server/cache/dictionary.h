@@ -35,6 +35,15 @@ struct dictionaries;
 struct dictionaries *dictionaries_new(void);
 void dictionaries_free(struct dictionaries *dictionaries);
 
+struct memory_file;
+/** dictionaries_keep() - those that are added from now on are in @file too. */
+void dictionaries_keep(struct dictionaries *dictionaries, struct memory_file *file);
+/** dictionaries_recover() - those that are in the file belong to the set, with no use yet; before
+ * any other is added. A damaged one is none. */
+void dictionaries_recover(struct dictionaries *dictionaries);
+/** dictionaries_has() - whether the number is a dictionary's, or 0. */
+bool dictionaries_has(const struct dictionaries *dictionaries, unsigned number);
+
 /** dictionaries_get() - by number, which somebody must have a use of; NULL for 0. */
 const struct codec_dictionary *dictionaries_get(const struct dictionaries *dictionaries,
                                                 unsigned number);
@@ -49,7 +58,8 @@ unsigned dictionaries_uses(const struct dictionaries *dictionaries, unsigned num
  * @label:   what it was trained for, for people; cut to DICTIONARY_LABEL_BYTES - 1.
  * @added_s: when.
  *
- * Returns its number, or 0 where all numbers are taken: nothing has changed.
+ * Returns its number, or 0 where all numbers are taken, or the file has no room: nothing has
+ * changed.
  */
 unsigned dictionaries_add(struct dictionaries *dictionaries, struct codec_dictionary *dictionary,
                           const char *label, uint32_t added_s);

@@ -24,6 +24,8 @@
 #define HASH_SHARD_BITS   6u
 
 uint64_t hash_key(const void *key, size_t key_bytes, uint64_t seed);
+/** hash_bytes() - without a seed, which is quicker where there are many: for checksums. */
+uint64_t hash_bytes(const void *bytes, size_t count);
 
 static inline unsigned hash_shard(uint64_t hash, unsigned shards)
 {

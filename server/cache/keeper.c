@@ -98,16 +98,33 @@ static size_t keeper_bytes(unsigned tables)
     return sizeof(struct cache_keeper) + codec_bytes(tables);
 }
 
+/* One of a memory file is there, too, and its bytes are memory. */
+static size_t dictionary_bytes(const struct cache *cache)
+{
+    return codec_dictionary_bytes() + (cache->file != NULL ? CODEC_DICTIONARY_BYTES : 0);
+}
+
+/* What classes and dictionaries take. */
+static size_t learned_bytes(const struct cache *cache)
+{
+    unsigned classes = current_classes(&cache->current) != NULL;
+    classes += !current_settled(&cache->current);
+    return classes * classes_bytes() +
+           dictionaries_count(cache->dictionaries) * dictionary_bytes(cache);
+}
+
 struct cache_keeper *cache_keeper_new(struct cache *cache)
 {
     unsigned tables = tables_for(cache);
-    if (cache_charge(cache, keeper_bytes(tables)) != CACHE_OK)
+    size_t learned = learned_bytes(cache); /* by a process before */
+    if (cache_charge(cache, keeper_bytes(tables) + learned) != CACHE_OK)
         return NULL;
     struct cache_keeper *keeper = calloc(1, sizeof(*keeper));
     if (keeper == NULL) {
-        cache_uncharge(cache, keeper_bytes(tables));
+        cache_uncharge(cache, keeper_bytes(tables) + learned);
         return NULL;
     }
+    keeper->charged_bytes = learned;
     keeper->tables = tables;
     keeper->prepare.cache = cache;
     keeper->prepare.codec = codec_new(tables);
@@ -462,10 +479,7 @@ static void tidy(struct cache_keeper *keeper)
         codec_forget(keeper->prepare.codec);
         forget_freed(keeper);
     }
-    unsigned classes = current_classes(&cache->current) != NULL;
-    classes += !current_settled(&cache->current);
-    size_t bytes = classes * classes_bytes() +
-                   dictionaries_count(cache->dictionaries) * codec_dictionary_bytes();
+    size_t bytes = learned_bytes(cache);
     if (bytes < keeper->charged_bytes) {
         cache_uncharge(cache, keeper->charged_bytes - bytes);
         keeper->charged_bytes = bytes;
@@ -481,6 +495,16 @@ static void improve_again(struct cache_keeper *keeper)
     keeper->gathered.improve_generation++;
 }
 
+/* For the next process to go on with; what was gathered is not needed at the moment. */
+static void keep_classes(struct cache_keeper *keeper, const struct classes *classes)
+{
+    struct memory_file *file = keeper->prepare.cache->file;
+    uint8_t *saved = keeper->gathered.bytes;
+    static_assert(GATHERED_BYTES >= CLASSES_SAVED_BYTES_MAX, "room to save them in");
+    if (file != NULL)
+        memory_file_put_classes(file, saved, classes_save(classes, saved));
+}
+
 static bool learn_from(struct cache_keeper *keeper, struct samples *samples)
 {
     struct cache *cache = keeper->prepare.cache;
@@ -494,7 +518,7 @@ static bool learn_from(struct cache_keeper *keeper, struct samples *samples)
         .samples = samples,
         .limit_bytes = limit_bytes(cache),
         .price_bytes =
-            codec_dictionary_bytes() + CLASS_PAGES * cache->config.shards * ZBUD_PAGE_BYTES,
+            dictionary_bytes(cache) + CLASS_PAGES * cache->config.shards * ZBUD_PAGE_BYTES,
         .classes_max = classes_max_for(limit_bytes(cache)),
         .now_s = keeper->prepare.now_s,
     };
@@ -502,6 +526,7 @@ static bool learn_from(struct cache_keeper *keeper, struct samples *samples)
     if (classes == NULL)
         return false;
     current_publish(&cache->current, classes);
+    keep_classes(keeper, classes);
     improve_again(keeper);
     atomic_fetch_add_explicit(&cache->learned, 1, memory_order_relaxed);
     return true;

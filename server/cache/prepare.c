@@ -15,9 +15,11 @@ static bool room_for_page(void *owner)
     return cache_make_room(prepare->cache, 1, prepare->now_s);
 }
 
-static void put_large(struct large_writer *large, struct shard_put *put)
+static void put_large(struct prepare *prepare, struct shard_put *put)
 {
+    struct large_writer *large = &prepare->large;
     large_end(large);
+    seal_chain(&prepare->cache->seals, prepare->cache->arena, large->first_page);
     put->tag = RECORD_TAG_LARGE;
     put->payload = large->tail;
     put->payload_bytes = large->tail_bytes;
@@ -43,7 +45,7 @@ static bool prepare_large(struct prepare *prepare, bool compress, const uint8_t 
         large_drop(large);
         return false;
     }
-    put_large(large, put);
+    put_large(prepare, put);
     return true;
 }
 
@@ -103,7 +105,7 @@ bool prepare_again(struct prepare *prepare, prepare_read_fn *read, void *context
         large_drop(large);
         return false;
     }
-    put_large(large, put);
+    put_large(prepare, put);
     put->kind = 0;
     return true;
 }

@@ -2,15 +2,19 @@
 
 #include "server/cache/hash.h"
 #include "server/cache/large.h"
+#include "server/cache/memory_file.h"
 #include "server/cache/shard_inside.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_BYTES      64u
+#define LINE_BYTES              64u
 /* Of a record: most are shorter, and of the others the processor itself fetches what follows. */
-#define FETCH_BYTES_MAX 512u
+#define FETCH_BYTES_MAX         512u
+/* Sequences that the file is told of at once: so many are skipped by a restart. */
+#define RESERVE_SEQUENCES       65536u
+#define SEQUENCES_A_SECOND_BITS 16u /* more than a shard gives in one, over the years since 1970 */
 
 struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionaries,
                         struct expiry_table *expiry_table, const struct cache_config *config,
@@ -26,6 +30,7 @@ struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionar
     while (1u << shard->shard_bits < config->shards)
         shard->shard_bits++;
     shard->seed = config->seed;
+    shard->sequence_reserved = UINT64_MAX;
     shard->observer = config->observer;
     shard->pool = zbud_pool_create(arena);
     shard->index = index_new(arena, config->memory_bytes / config->shards);
@@ -44,9 +49,44 @@ void shard_free(struct shard *shard)
         return;
     expiry_wheel_free(shard->wheel);
     index_free(shard->index);
-    zbud_pool_destroy(shard->pool);
+    if (shard->file != NULL)
+        zbud_pool_leave(shard->pool);
+    else
+        zbud_pool_destroy(shard->pool);
     lock_fini(&shard->lock);
     free(shard);
+}
+
+bool shard_keep(struct shard *shard, struct memory_file *file, const struct seals *seals,
+                bool found, uint32_t now_s)
+{
+    struct memory_file_shard known = {.flush_sequence = 0};
+    bool sound = !found || memory_file_shard(file, shard->id, &known);
+    /* Above all that can have been given, where that is not known. */
+    if (!sound)
+        known.sequence_reserved = (uint64_t)now_s << SEQUENCES_A_SECOND_BITS;
+    lock_take(&shard->lock);
+    shard->file = file;
+    shard->seals = *seals;
+    shard->sequence = known.sequence_reserved;
+    shard->sequence_reserved = known.sequence_reserved;
+    shard->flush_sequence = known.flush_sequence;
+    shard->flush_at_s = known.flush_at_s;
+    if (!found)
+        shard_persist(shard);
+    lock_give(&shard->lock);
+    return sound;
+}
+
+void shard_persist(struct shard *shard)
+{
+    struct memory_file_shard known = {
+        .sequence_reserved = shard->sequence_reserved,
+        .flush_sequence = shard->flush_sequence,
+        .flush_at_s = shard->flush_at_s,
+    };
+    if (shard->file != NULL)
+        memory_file_put_shard(shard->file, shard->id, &known);
 }
 
 bool shard_alive(const struct shard *shard, const struct record *record, uint32_t now_s)
@@ -81,6 +121,7 @@ void shard_catch_up(struct shard *shard, uint32_t now_s)
     shard->flush_at_s = 0;
     shard->flush_sequence = shard->sequence;
     shard->sweeps_due = 2;
+    shard_persist(shard);
 }
 
 void shard_note_oldest(struct shard *shard)
@@ -131,7 +172,10 @@ unsigned shard_log_kind(const struct shard *shard, struct zbud_handle log)
 
 void shard_log_set_kind(struct shard *shard, struct zbud_handle log, unsigned kind)
 {
-    zbud_log_set_word(shard->pool, log, (uint64_t)kind << KIND_SHIFT | shard_log_base(shard, log));
+    uint64_t old = zbud_log_word(shard->pool, log);
+    uint64_t word = (uint64_t)kind << KIND_SHIFT | word_base(old);
+    zbud_log_set_word(shard->pool, log, word);
+    seal_change_word(&shard->seals, log, old, word);
 }
 
 uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, uint64_t *hash)
@@ -143,9 +187,8 @@ uint64_t *shard_slot_of(struct shard *shard, const struct shard_found *found, ui
     return index_find(shard->index, *hash, found->place);
 }
 
-/* What a record adds to the sums of SHARD-2, or takes from them. */
-static void count_record(struct shard *shard, unsigned kind, const struct record *record,
-                         size_t record_bytes, bool added)
+void shard_count_record(struct shard *shard, unsigned kind, const struct record *record,
+                        size_t record_bytes, bool added)
 {
     uint64_t sign = added ? 1 : (uint64_t)-1;
     struct shard_dictionary *sums = &shard->dictionary_sums[kind_dictionary(kind)];
@@ -184,22 +227,30 @@ static uint64_t begin_log(struct shard *shard, struct zbud_handle log, unsigned 
         return 0;
     word = (uint64_t)kind << KIND_SHIFT | sequence;
     zbud_log_set_word(shard->pool, log, word);
+    seal_begin(&shard->seals, log, word);
     dictionaries_use(shard->dictionaries, kind_dictionary(kind));
     if (kind & KIND_FRESH)
         shard_fresh_add(shard, log);
     return word;
 }
 
-/* Undoes what begin_log() did, before the log goes: right after, another shard may have its page,
- * and a log of that handle. */
-static void end_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock)
+/* Its seal goes first: once it is no use of its dictionary, that number may be another's. */
+void shard_end_log(struct shard *shard, struct zbud_handle log)
 {
     unsigned kind = word_kind(zbud_log_word(shard->pool, log));
+    seal_end(&shard->seals, log);
     dictionaries_release(shard->dictionaries, kind_dictionary(kind));
     if (kind & KIND_FRESH)
         shard_fresh_remove(shard, log);
     if (kind_expiry(kind) != 0)
         expiry_drop(shard->wheel, log);
+}
+
+/* Before the first of them is given, so that none is given twice. */
+static void reserve_sequences(struct shard *shard) ZB_REQUIRES(shard->lock)
+{
+    shard->sequence_reserved += RESERVE_SEQUENCES;
+    shard_persist(shard);
 }
 
 /* @payload2 follows @payload: a new large record's key and tail do not lie together. */
@@ -209,6 +260,8 @@ static bool append_parts(struct shard *shard, unsigned kind, struct record *reco
 {
     uint8_t header[RECORD_HEADER_BYTES_MAX + RECORD_LARGE_BYTES];
     size_t bytes_max = record_bytes_max(shard, record) + payload2_bytes;
+    if (record->sequence > shard->sequence_reserved)
+        reserve_sequences(shard);
     if (zbud_log_open(shard->pool, kind, bytes_max, &place->log) != ZBUD_OK)
         return false;
     uint64_t word = begin_log(shard, place->log, kind, record->sequence);
@@ -227,9 +280,10 @@ static bool append_parts(struct shard *shard, unsigned kind, struct record *reco
     memcpy(out + header_bytes, record->payload, record->payload_bytes);
     if (payload2_bytes > 0)
         memcpy(out + header_bytes + record->payload_bytes, payload2, payload2_bytes);
+    seal_add(&shard->seals, place->log, place->number, record->tag, out, bytes);
     record->payload = out + header_bytes;
     record->payload_bytes += payload2_bytes;
-    count_record(shard, kind, record, bytes, true);
+    shard_count_record(shard, kind, record, bytes, true);
     if (kind_expiry(kind) != 0)
         expiry_note(shard->wheel, place->log, record->expiry_s);
     if (shard_oldest(shard) == UINT64_MAX)
@@ -273,19 +327,23 @@ static bool kill_bytes(struct shard *shard, struct index_place place, const stru
     unsigned tag;
     void *data = zbud_log_record(shard->pool, place.log, place.number, &bytes, &tag);
     assert(data != NULL);
-    (void)data;
     unsigned kind = shard_log_kind(shard, place.log);
-    count_record(shard, kind, record, bytes, false);
-    if (with_chain && record->first_page != ZBUD_PAGE_NONE)
-        zbud_arena_give_chain(shard->arena, record->first_page);
+    shard_count_record(shard, kind, record, bytes, false);
     if (zbud_log_live(shard->pool, place.log) == 1)
-        end_log(shard, place.log);
-    return zbud_log_kill(shard->pool, place.log, place.number);
+        shard_end_log(shard, place.log);
+    else
+        seal_remove(&shard->seals, place.log, place.number, tag, data, bytes);
+    uint32_t first_page = record->first_page;
+    bool gone = zbud_log_kill(shard->pool, place.log, place.number);
+    /* Once the record is dead: in a file it must not be found naming pages that are others'. */
+    if (with_chain && first_page != ZBUD_PAGE_NONE)
+        zbud_arena_give_chain(shard->arena, first_page);
+    return gone;
 }
 
 void shard_free_log(struct shard *shard, struct zbud_handle log)
 {
-    end_log(shard, log);
+    shard_end_log(shard, log);
     zbud_free(shard->pool, log);
 }
 
@@ -330,9 +388,8 @@ void shard_remove_and_tidy(struct shard *shard, uint64_t hash, const struct shar
         shard_tidy_in_passing(shard, found->place.log, now_s);
 }
 
-/* Finds the key's record, alive or not. */
-static bool find_any(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
-                     struct shard_found *found) ZB_REQUIRES(shard->lock)
+bool shard_find_any(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                    struct shard_found *found)
 {
     uint64_t *slots[INDEX_CANDIDATES_MAX];
     uint8_t scratch[CACHE_KEY_BYTES_MAX];
@@ -356,7 +413,7 @@ bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_
                 uint32_t now_s, struct shard_found *found)
 {
     shard_catch_up(shard, now_s);
-    if (!find_any(shard, hash, key, key_bytes, found))
+    if (!shard_find_any(shard, hash, key, key_bytes, found))
         return false;
     if (shard_alive(shard, &found->record, now_s))
         return true;
@@ -397,7 +454,11 @@ bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t e
             shard_squeeze_due(shard, log);
         return true;
     }
+    const struct seals *seals = &shard->seals;
+    unsigned number = found->place.number, tag = found->record.tag;
+    seal_remove(seals, found->place.log, number, tag, found->bytes, found->bytes_count);
     record_set_expiry(found->bytes, found->bytes_count, expiry_s);
+    seal_add(seals, found->place.log, number, tag, found->bytes, found->bytes_count);
     expiry_note(shard->wheel, found->place.log, expiry_s);
     found->record.expiry_s = expiry_s;
     return true;
@@ -458,7 +519,7 @@ enum cache_standing shard_inspect(struct shard *shard, uint64_t hash, const void
     enum cache_standing standing = CACHE_ABSENT;
     lock_take(&shard->lock);
     shard_catch_up(shard, now_s);
-    if (find_any(shard, hash, key, key_bytes, &found)) {
+    if (shard_find_any(shard, hash, key, key_bytes, &found)) {
         shard_item(shard, &found.record, item);
         standing = CACHE_ALIVE;
         if (!shard_alive(shard, &found.record, now_s))
@@ -648,6 +709,7 @@ void shard_flush(struct shard *shard, uint32_t at_s, uint32_t now_s)
     lock_take(&shard->lock);
     shard_catch_up(shard, now_s); /* one that is due is not forgotten for a later one */
     shard->flush_at_s = at_s > 0 ? at_s : 1;
+    shard_persist(shard);
     shard_catch_up(shard, now_s);
     lock_give(&shard->lock);
 }

@@ -34,6 +34,7 @@
 #include "server/cache/histogram.h"
 #include "server/cache/index.h"
 #include "server/cache/record.h"
+#include "server/cache/seal.h"
 #include "zbud/arena.h"
 
 struct shard;
@@ -109,6 +110,38 @@ struct shard *shard_new(struct zbud_arena *arena, struct dictionaries *dictionar
                         struct expiry_table *expiry_table, const struct cache_config *config,
                         unsigned id);
 void shard_free(struct shard *shard);
+
+struct memory_file;
+/**
+ * shard_keep() - the shard's pages lie in @file from now on; before anything is stored.
+ * @found: the file has this shard's records, for shard_recover_page().
+ *
+ * Returns false where what must be known of them is not to be had: they are not to be recovered.
+ */
+bool shard_keep(struct shard *shard, struct memory_file *file, const struct seals *seals,
+                bool found, uint32_t now_s);
+/* What became of what lay in a file. */
+struct shard_recovered {
+    uint64_t items;
+    uint64_t gone;     /* expired or flushed */
+    uint64_t replaced; /* found twice: the process ended while it moved or replaced them */
+    uint64_t damaged_logs;
+    uint64_t damaged_records;
+    uint64_t refused; /* records without room */
+};
+/**
+ * shard_recover_page() - take over a page of zbud_arena_recover() and its records.
+ * @age:     as zbud_pool_adopt() wants it.
+ * @claimed: a bit for each page of the arena: those of large values get theirs set.
+ * @pages:   how many there are.
+ *
+ * Each log is taken as it is or not at all, by its seal. False: the page is still the caller's.
+ */
+bool shard_recover_page(struct shard *shard, uint32_t page, uint64_t age, uint32_t now_s,
+                        _Atomic uint64_t *claimed, uint32_t pages,
+                        struct shard_recovered *recovered) __attribute__((warn_unused_result));
+/** shard_recovered() - all pages are; the shard goes on from there. */
+void shard_recovered(struct shard *shard, uint32_t now_s);
 
 /* As the cache.h calls of the same names. CACHE_NO_MEMORY: no page was free; evict, try again. */
 enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,

@@ -80,6 +80,19 @@ struct sums {
     uint64_t expiring;
 };
 
+/* SEAL: of a log, when its first live record is looked at. */
+static void check_seal(const struct shard *shard, struct index_place place) ZB_REQUIRES(shard->lock)
+{
+    size_t bytes;
+    unsigned tag;
+    for (unsigned number = 0; number < place.number; number++) {
+        if (zbud_log_record(shard->pool, place.log, number, &bytes, &tag) != NULL)
+            return;
+    }
+    assert(shard->seals.words == NULL ||
+           seal_read(&shard->seals, place.log) == seal_log(&shard->seals, shard->pool, place.log));
+}
+
 /* SHARD-1: the slot's record is live, and its key leads back to this very slot. */
 static void check_slot(void *context, const uint64_t *slot)
 {
@@ -93,6 +106,7 @@ static void check_slot(void *context, const uint64_t *slot)
     uint64_t hash;
     assert(shard_slot_of(shard, &found, &hash) == slot);
     assert(found.record.sequence <= shard->sequence);
+    check_seal(shard, found.place);
     /* EXPIRY-1, EXPIRY-2 */
     bool expires = found.record.expiry_s != CACHE_NEVER;
     assert((kind_expiry(found.kind) != 0) == expires);

@@ -14,6 +14,7 @@
 #include "server/cache/expiry.h"
 #include "server/cache/index.h"
 #include "server/cache/record.h"
+#include "server/cache/seal.h"
 #include "server/cache/shard.h"
 #include "server/cache/shard_kind.h"
 #include "zbud/lock.h"
@@ -55,10 +56,13 @@ struct shard {
     unsigned shard_bits;
     uint64_t seed;
     uint64_t sequence;
-    uint64_t flush_sequence; /* items up to here are flushed */
-    uint32_t flush_at_s;     /* a flush to come; 0 for none */
-    unsigned sweeps_due;     /* rounds of the crawler until flushed items are surely gone */
-    _Atomic uint64_t oldest; /* written under the lock, read without */
+    uint64_t sequence_reserved; /* none above may be given before the file says so */
+    struct seals seals;         /* all zero without a file */
+    struct memory_file *file;   /* NULL: none */
+    uint64_t flush_sequence;    /* items up to here are flushed */
+    uint32_t flush_at_s;        /* a flush to come; 0 for none */
+    unsigned sweeps_due;        /* rounds of the crawler until flushed items are surely gone */
+    _Atomic uint64_t oldest;    /* written under the lock, read without */
     struct shard_dictionary dictionary_sums[DICTIONARIES_MAX]; /* by number, 0 for none */
     uint64_t large_pages;
     uint64_t expiring; /* live items with an expiry */
@@ -150,6 +154,17 @@ static inline void shard_bump(uint64_t *slot)
         index_slot_set_frequency(slot, frequency + 1);
 }
 
+/** shard_find_any() - the key's record, alive or not. */
+bool shard_find_any(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
+                    struct shard_found *found) ZB_REQUIRES(shard->lock);
+/** shard_count_record() - what a record adds to the sums of SHARD-2, or takes from them. */
+void shard_count_record(struct shard *shard, unsigned kind, const struct record *record,
+                        size_t record_bytes, bool added);
+/** shard_end_log() - before a log goes that has a word: right after, another shard may have its
+ * page, and a log of that handle. */
+void shard_end_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_persist() - what the file has to know: sequences and flushes. Nothing without one. */
+void shard_persist(struct shard *shard) ZB_REQUIRES(shard->lock);
 /** shard_find() - the key's record; one that is expired or flushed is cleared away. */
 bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
                 uint32_t now_s, struct shard_found *found) ZB_REQUIRES(shard->lock);
