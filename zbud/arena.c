@@ -37,8 +37,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* linux/mman.h; glibc 2.36 has it, older ones do not */
 #endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14; likewise */
+#ifndef MADV_POPULATE_READ /* Linux 5.14; likewise */
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 #define REGION_BYTES     (2u << 20)
@@ -794,16 +795,23 @@ static void list_recovered(struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
     }
 }
 
-static void unback_free(const struct zbud_arena *arena)
+/* Run by run: what is free has no block, what is in use is mapped at once, which spares a fault for
+ * each page. */
+static void settle_runs(const struct zbud_arena *arena)
 {
     uint32_t from = 0;
 
-    for (uint32_t page = 0; page <= arena->mark; page++) {
-        if (page < arena->mark && arena->words[page] == 0)
+    for (uint32_t page = 1; page <= arena->mark; page++) {
+        bool in_use = arena->words[from] != 0;
+
+        if (page < arena->mark && (arena->words[page] != 0) == in_use)
             continue;
-        if (page > from)
+        if (in_use)
+            (void)madvise(zbud_arena_page(arena, from), (size_t)(page - from) * ZBUD_PAGE_BYTES,
+                          MADV_POPULATE_READ);
+        else
             (void)unback(arena, from, page - from);
-        from = page + 1;
+        from = page;
     }
     if (arena->mark < arena->pages_max)
         (void)unback(arena, arena->mark, arena->pages_max - arena->mark);
@@ -823,7 +831,7 @@ bool zbud_arena_recover(struct zbud_arena *arena, uint32_t *pages)
     arena->mark = mark;
     list_recovered(arena);
     give_changed(arena);
-    unback_free(arena);
+    settle_runs(arena);
     *pages = mark;
     return true;
 }

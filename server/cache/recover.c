@@ -23,6 +23,7 @@
 /* What the index takes for each item, in thirds of a slot's 8 bytes less than it may. */
 #define INDEX_ITEM_BYTES 10u
 #define SPARE_PAGES      64u /* each shard's index begins with some */
+#define SLICE_PAGES      4096u
 
 /* A page of a pool. */
 struct candidate {
@@ -41,6 +42,7 @@ struct recovery {
     size_t first; /* those before are too many for the limit */
     bool shard_known[CACHE_SHARDS_MAX];
     _Atomic uint64_t *claimed; /* a bit a page: it is a large value's that was taken over */
+    _Atomic uint32_t next_slice;
     _Atomic unsigned next_shard;
     _Atomic uint64_t damaged_pages;
     uint64_t dropped_pages;
@@ -140,8 +142,26 @@ static void add(struct shard_recovered *sum, const struct shard_recovered *part)
     sum->refused += part->refused;
 }
 
+/* The first touch of a page may take as long as all that follows (a virtual machine has a second
+ * table of pages to fill), so it is done side by side. */
+static void *touch_slices(void *context)
+{
+    const struct recoverer *recoverer = context;
+    struct recovery *recovery = recoverer->recovery;
+    for (;;) {
+        uint32_t from =
+            atomic_fetch_add_explicit(&recovery->next_slice, SLICE_PAGES, memory_order_relaxed);
+        if (from >= recovery->pages)
+            return NULL;
+        for (uint32_t page = from; page < from + SLICE_PAGES && page < recovery->pages; page++) {
+            if (recovery->words[page] != 0)
+                (void)*(const volatile uint8_t *)zbud_arena_page(recovery->cache->arena, page);
+        }
+    }
+}
+
 /* This thread does its part; what a thread that cannot be had would do the others do. */
-static void recover_all(struct recovery *recovery)
+static void side_by_side(struct recovery *recovery, void *(*part)(void *))
 {
     struct recoverer recoverers[THREADS_MAX] = {{.recovery = recovery}};
     unsigned wanted = recovery->cache->config.threads, started = 1;
@@ -151,11 +171,11 @@ static void recover_all(struct recovery *recovery)
         (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
     for (; able && started < wanted && started < THREADS_MAX; started++) {
         recoverers[started].recovery = recovery;
-        if (pthread_create(&recoverers[started].thread, &attributes, recover_shards,
-                           &recoverers[started]) != 0)
+        if (pthread_create(&recoverers[started].thread, &attributes, part, &recoverers[started]) !=
+            0)
             break;
     }
-    (void)recover_shards(&recoverers[0]);
+    (void)part(&recoverers[0]);
     for (unsigned i = 0; i < started; i++) {
         if (i > 0)
             (void)pthread_join(recoverers[i].thread, NULL);
@@ -237,9 +257,10 @@ bool cache_recover(struct cache *cache)
             recovery.shard_known[i] =
                 shard_keep(cache->shards[i], cache->file, &cache->seals, true, cache->config.now_s);
         recover_learned(cache);
+        side_by_side(&recovery, touch_slices);
         find_candidates(&recovery);
         fit_limit(&recovery);
-        recover_all(&recovery);
+        side_by_side(&recovery, recover_shards);
         give_unclaimed(&recovery);
         tell(&recovery, was_stopped, started_ms, now_ms());
     }
