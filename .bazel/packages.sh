@@ -2,8 +2,8 @@
 # Installing Debian packages, for server/run and tests/run, which source this file.
 
 # What it takes to build the server.
-BUILD_PACKAGES=(bazel-bootstrap gcc g++ libc6-dev libevent-dev liblz4-dev libssl-dev
-    libxxhash-dev libzstd-dev)
+BUILD_PACKAGES=(bazel-bootstrap gcc g++ libc6-dev libevent-dev liblz4-dev libseccomp-dev
+    libssl-dev libxxhash-dev libzstd-dev)
 export BUILD_PACKAGES
 
 say() {

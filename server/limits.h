@@ -62,6 +62,10 @@
 #define LIMITS_TURN_US_MAX             1000u
 #define LIMITS_TURN_FLUSHES            4u
 
+/* Once a second a worker looks for idle connections. If the last look was longer ago than this, it
+ * waits for the next. */
+#define LIMITS_TICK_LATE_S             2u
+
 #define LIMITS_SOCKETS_MAX             256u /* listened on: 64 addresses, each of a few numbers */
 #define LIMITS_ACCEPTS_PER_EVENT       32u
 #define LIMITS_DATAGRAMS_PER_EVENT     32u

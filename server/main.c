@@ -5,6 +5,7 @@
 #include "server/admin/log.h"
 #include "server/clock.h"
 #include "server/process.h"
+#include "server/sandbox.h"
 #include "server/server.h"
 #include "server/version.h"
 
@@ -51,25 +52,27 @@ static bool prepare_process(const struct config *config, struct log *log)
     const size_t files = config->conns_max + FILES_BESIDE + FILES_PER_THREAD * config->threads;
 
     return (!config->coredumps || process_allow_core(log)) && process_allow_files(files, log) &&
-           (geteuid() != 0 || config->user == NULL || process_become(config->user, log));
+           (geteuid() != 0 || config->user == NULL || process_become(config->user, log)) &&
+           process_set_dumpable(config->coredumps, log);
 }
 
 static int serve(struct config *config, struct clock *clock, struct log *log)
 {
-    int ready_fd = -1;
+    struct process_daemon daemon;
 
     if (!process_take_sockets(&config->sockets_given, log) || !prepare_process(config, log) ||
-        (config->daemonize && !process_daemonize(&ready_fd, log)) ||
+        (config->daemonize && !process_daemonize(&daemon, log)) ||
         (config->lock_memory && !process_lock_memory(log))) {
         return EX_OSERR;
     }
     struct server *server = server_new(config, clock, log);
-    if (server == NULL || (config->pid_path != NULL && !process_write_pid(config->pid_path, log))) {
+    if (server == NULL || (config->pid_path != NULL && !process_write_pid(config->pid_path, log)) ||
+        (config->drop_privileges && !sandbox_enter(config->pid_path, log))) {
         server_free(server);
         return EX_OSERR;
     }
     if (config->daemonize) {
-        process_ready(ready_fd);
+        process_ready(&daemon);
     }
     process_notify("READY=1", log);
     const bool ran = server_run(server);

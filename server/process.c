@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -73,11 +74,31 @@ bool process_become(const char *user, struct log *log)
         log_say(log, LOG_ALWAYS, "cannot drop supplementary groups: %s", strerror(errno));
         return false;
     }
-    if (setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0) {
+    if (setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) != 0 ||
+        setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) != 0) {
         log_say(log, LOG_ALWAYS, "cannot become user \"%s\": %s", user, strerror(errno));
         return false;
     }
+    /* Root's capabilities go with the user, unless whoever started this has arranged otherwise. */
+    if (entry->pw_uid != 0 && setuid(0) == 0) {
+        log_say(log, LOG_ALWAYS, "user \"%s\" can become root again", user);
+        return false;
+    }
     return true;
+}
+
+bool process_set_dumpable(bool dumpable, struct log *log)
+{
+    /* The limit alone does not hold where the system pipes core files to a program. */
+    const struct rlimit none = {0};
+
+    if ((dumpable || setrlimit(RLIMIT_CORE, &none) == 0) &&
+        prctl(PR_SET_DUMPABLE, dumpable ? 1L : 0L, 0L, 0L, 0L) == 0) {
+        return true;
+    }
+    log_say(log, LOG_ALWAYS, "cannot %s core files: %s", dumpable ? "allow" : "forbid",
+            strerror(errno));
+    return false;
 }
 
 /* What the starting process does after the fork: waits for word, and hands it on as its exit
@@ -89,7 +110,7 @@ static void await_daemon(int word_fd)
     _exit(count == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-bool process_daemonize(int *ready_fd, struct log *log)
+bool process_daemonize(struct process_daemon *daemon, struct log *log)
 {
     int ends[2];
 
@@ -107,27 +128,24 @@ bool process_daemonize(int *ready_fd, struct log *log)
         await_daemon(ends[0]);
     }
     (void)close(ends[0]);
-    *ready_fd = ends[1];
-    if (setsid() < 0 || chdir("/") != 0) {
+    daemon->ready_fd = ends[1];
+    daemon->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (daemon->null_fd < 0 || setsid() < 0 || chdir("/") != 0) {
         log_say(log, LOG_ALWAYS, "cannot go into the background: %s", strerror(errno));
         return false;
     }
     return true;
 }
 
-void process_ready(int ready_fd)
+void process_ready(const struct process_daemon *daemon)
 {
-    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    if (null_fd >= 0) {
-        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-            (void)dup2(null_fd, fd);
-        }
-        (void)close(null_fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        (void)dup2(daemon->null_fd, fd);
     }
-    const ssize_t count = write(ready_fd, "r", 1);
+    (void)close(daemon->null_fd);
+    const ssize_t count = write(daemon->ready_fd, "r", 1);
     (void)count; /* nobody waits any more */
-    (void)close(ready_fd);
+    (void)close(daemon->ready_fd);
 }
 
 bool process_lock_memory(struct log *log)

@@ -23,19 +23,37 @@ struct log;
 bool process_allow_files(size_t files, struct log *log) __attribute__((warn_unused_result));
 /** process_allow_core() - core files of any size. */
 bool process_allow_core(struct log *log) __attribute__((warn_unused_result));
-/** process_become() - another user and its group, and no further groups. Needs root. */
+/**
+ * process_become() - another user and its group, no further groups, no capabilities. Needs root.
+ *
+ * Checked afterwards: that there is no way back to root.
+ */
 bool process_become(const char *user, struct log *log) __attribute__((warn_unused_result));
+/**
+ * process_set_dumpable() - whether a crash may write what is cached to a core file, and others of
+ * the same user may look into the process (ptrace, perf).
+ *
+ * After process_become(), which the kernel answers by making it undumpable.
+ */
+bool process_set_dumpable(bool dumpable, struct log *log) __attribute__((warn_unused_result));
+
+/* What a daemon still has of its start; descriptors. */
+struct process_daemon {
+    int ready_fd;
+    int null_fd;
+};
 
 /**
  * process_daemonize() - go on in the background, in a session of its own.
- * @ready_fd: set to what process_ready() wants.
+ * @daemon: set to what process_ready() wants.
  *
  * The caller's process stays until the daemon is ready, and exits 0 then, or 1 when it ends
  * before: a start that fails is seen by whoever started it, messages and all.
  */
-bool process_daemonize(int *ready_fd, struct log *log) __attribute__((warn_unused_result));
+bool process_daemonize(struct process_daemon *daemon, struct log *log)
+    __attribute__((warn_unused_result));
 /** process_ready() - the daemon serves: its parent may go, and the terminal is let go of. */
-void process_ready(int ready_fd);
+void process_ready(const struct process_daemon *daemon);
 
 /** process_lock_memory() - nothing that is touched is ever swapped out. */
 bool process_lock_memory(struct log *log) __attribute__((warn_unused_result));

@@ -132,6 +132,7 @@ struct config {
         *port_path; /* where to write the ports; no option: the caller reads the environment */
     bool daemonize; /* -d */
     bool coredumps; /* -r */
+    bool drop_privileges; /* -o drop_privileges */
 
     /* protocol */
     uint32_t protocol;     /* -B: 0 auto, or CONFIG_PROTOCOL_ASCII, which -Y says too */

@@ -324,6 +324,8 @@ static enum cache_status put_with_room(struct cache *cache, uint64_t hash,
         if (!cache_make_room(cache, 3, now_s))
             return CACHE_NO_MEMORY;
         enum cache_status status = shard_store(shard, hash, put, now_s, cas);
+        if (status == CACHE_NO_ROOM)
+            break; /* not even with all the memory */
         if (status != CACHE_NO_MEMORY)
             return status;
     }

@@ -22,6 +22,9 @@
 #define ROOT_BITS_MAX        14u
 /* An insert finds a place in one or two looks up to here; 7 of 8 pages full. */
 #define LOAD_GROW_PCT        92u
+/* Where there is no place in a segment that is less full than this, its keys were made to collide:
+ * by chance it does not happen, and more pages would not part them. */
+#define LOAD_CROWDED_PCT     25u
 #define SPLIT_PAGES          9u /* of each half of a split: 16 pages at 92 % are 8.2 at 90 % */
 /* Pages a segment is cut down to, so that it does not grow again at once: it takes a page and a
  * half of items more before it does. */
@@ -491,6 +494,16 @@ uint64_t *index_find(struct index *index, uint64_t hash, struct index_place plac
     return NULL;
 }
 
+static bool is_crowded(const struct segment *segment)
+{
+    return segment->items < segment->pages_count * PAGE_SLOTS * LOAD_CROWDED_PCT / 100;
+}
+
+bool index_is_crowded(const struct index *index, uint64_t hash)
+{
+    return is_crowded(segment_of(index, hash));
+}
+
 uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place place)
 {
     uint64_t slot = (uint64_t)hash_tag(hash) << TAG_SHIFT | place_bits(place);
@@ -506,7 +519,7 @@ uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place pl
             index->items++;
             return at;
         }
-        if (!segment_grow(index, segment))
+        if (is_crowded(segment) || !segment_grow(index, segment))
             return NULL;
     }
 }

@@ -77,10 +77,13 @@ uint64_t *index_find(struct index *index, uint64_t hash, struct index_place plac
 /**
  * index_insert() - one more slot, its frequency 0.
  *
- * Returns the slot's address, or NULL where the index had to grow and the arena gave no page:
- * nothing has changed.
+ * Returns the slot's address, or NULL where the index had to grow and the arena gave no page, or
+ * where growing would not help, as both buckets are full and the segment is three quarters empty
+ * (keys that were made to collide): nothing has changed.
  */
 uint64_t *index_insert(struct index *index, uint64_t hash, struct index_place place);
+/** index_is_crowded() - after an insert that failed: it was for want of a place, not of memory. */
+bool index_is_crowded(const struct index *index, uint64_t hash);
 void index_remove(struct index *index, uint64_t hash, uint64_t *slot);
 
 /** index_sample() - a slot near a place drawn at random; NULL where there is none near it. */

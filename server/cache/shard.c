@@ -652,7 +652,7 @@ static enum cache_status store_locked(struct shard *shard, uint64_t hash,
             shard_tidy_in_passing(shard, old.place.log, now_s);
     } else if (index_insert(shard->index, hash, place) == NULL) {
         shard_undo(shard, place);
-        return CACHE_NO_MEMORY;
+        return index_is_crowded(shard->index, hash) ? CACHE_NO_ROOM : CACHE_NO_MEMORY;
     }
     shard->sequence++;
     shard->counters.stored++;

@@ -152,6 +152,7 @@ enum cache_status shard_look(struct shard *shard, uint64_t hash, const void *key
                              const struct cache_look *look, uint32_t now_s, struct codec *codec,
                              cache_place_fn *place, void *context, struct cache_view *view)
     __attribute__((warn_unused_result));
+/** shard_store() - CACHE_NO_ROOM: the key collides with as many as the index can tell apart. */
 enum cache_status shard_store(struct shard *shard, uint64_t hash, const struct shard_put *put,
                               uint32_t now_s, uint64_t *cas) __attribute__((warn_unused_result));
 enum cache_status shard_change(struct shard *shard, uint64_t hash, const void *key,

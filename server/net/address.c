@@ -25,6 +25,19 @@ struct address address_from(const struct sockaddr_storage *storage)
     return address;
 }
 
+bool address_is_local(const struct address *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct in6_addr in6;
+
+    if (address->family != AF_INET6) {
+        return address->family == AF_UNIX || address->ip[0] == IN_LOOPBACKNET;
+    }
+    memcpy(&in6, address->ip, sizeof(in6));
+    return IN6_IS_ADDR_LOOPBACK(&in6) ||
+           (memcmp(address->ip, mapped, sizeof(mapped)) == 0 && address->ip[12] == IN_LOOPBACKNET);
+}
+
 void address_text(const struct address *address, const char *path,
                   char text[ADDRESS_TEXT_BYTES_MAX])
 {

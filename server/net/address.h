@@ -24,6 +24,8 @@ struct address {
 
 /** address_from() - from what the kernel says. Families other than the three become AF_UNIX. */
 struct address address_from(const struct sockaddr_storage *storage);
+/** address_is_local() - only this host can reach it: loopback, or a unix socket. */
+bool address_is_local(const struct address *address);
 /** address_text() - @path: what is shown for AF_UNIX. */
 void address_text(const struct address *address, const char *path,
                   char text[ADDRESS_TEXT_BYTES_MAX]);

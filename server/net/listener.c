@@ -422,6 +422,35 @@ static bool listen_everywhere(struct listener *listener)
     return ok;
 }
 
+/* Whoever reaches it is served. */
+static bool asks_nobody(const struct listener *listener, const struct socket *socket)
+{
+    const struct config *config = listener->setup.config;
+    const bool certified = socket->tls == CONFIG_TLS_MUTUAL ||
+                           (socket->tls == CONFIG_TLS_DEFAULT && config->tls_verify_mode >= 2);
+
+    return socket->udp || (config->auth_path == NULL && !certified);
+}
+
+/* Once, for the first such address. */
+static void warn_of_public(const struct listener *listener)
+{
+    char text[ADDRESS_TEXT_BYTES_MAX];
+
+    for (size_t i = 0; i < listener->sockets_count; i++) {
+        const struct socket *socket = &listener->sockets[i];
+        if (!address_is_local(&socket->address) && asks_nobody(listener, socket)) {
+            address_text(&socket->address, NULL, text);
+            log_say(listener->setup.log, LOG_ALWAYS,
+                    "WARNING: whoever reaches %s may read and change everything: listen on "
+                    "127.0.0.1 only (-l 127.0.0.1), or ask for passwords (-Y) or for clients' "
+                    "certificates (-Z, ssl_verify_mode=2)",
+                    text);
+            return;
+        }
+    }
+}
+
 /* ---- its life ---- */
 
 struct listener *listener_new(const struct listener_setup *setup)
@@ -437,6 +466,7 @@ struct listener *listener_new(const struct listener_setup *setup)
         listener_free(listener);
         return NULL;
     }
+    warn_of_public(listener);
     return listener;
 }
 

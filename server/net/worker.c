@@ -22,6 +22,7 @@
 struct worker {
     struct conn_host host;
     uint32_t idle_timeout_s;
+    uint32_t ticked_s; /* when it last looked for idle connections */
     pthread_t thread;
     struct event *wake;
     struct event *tick;
@@ -73,11 +74,19 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)what;
     gather_serve(&worker->host); /* a connection that is gathered must not be closed */
     conn_host_tidy(&worker->host);
+    const uint32_t now_s = clock_now_s(worker->host.clock);
+    /* Who was stopped (SIGSTOP, a machine that slept) has not read what came meanwhile: nobody is
+     * idle for that. */
+    const bool stood_still = now_s - worker->ticked_s > LIMITS_TICK_LATE_S;
+    worker->ticked_s = now_s;
+    if (stood_still) {
+        return;
+    }
     if (worker->host.tls.tls != NULL) {
-        conn_close_unshaken(&worker->host, clock_now_s(worker->host.clock));
+        conn_close_unshaken(&worker->host, now_s);
     }
     if (worker->idle_timeout_s > 0) {
-        conn_close_idle(&worker->host, worker->idle_timeout_s, clock_now_s(worker->host.clock));
+        conn_close_idle(&worker->host, worker->idle_timeout_s, now_s);
     }
 }
 

@@ -3,7 +3,7 @@
 #
 # The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
 # nobody listens on; `restart` keeps it. Both return when the server answers. `stop` needs none.
-# Where SERVER_CERTS names a folder of certificates, the server speaks TLS.
+# Where SERVER_CERTS names a folder of certificates, the server speaks TLS. It runs in its sandbox.
 set -uo pipefail
 folder=$1
 tries=10
@@ -52,7 +52,8 @@ launch() {
         tls=(-Z -o "ssl_chain_cert=$SERVER_CERTS/server.pem,ssl_key=$SERVER_CERTS/server.key")
         tls+=(-o ssl_session_cache)
     fi
-    "$(cat "$folder/program")" -l 127.0.0.1 -p "$1" -U 0 -m 64 "${user[@]}" "${tls[@]}" \
+    "$(cat "$folder/program")" -l 127.0.0.1 -p "$1" -U 0 -m 64 -o drop_privileges \
+        "${user[@]}" "${tls[@]}" \
         >>"$folder/server.log" 2>&1 3>&- </dev/null &
     pid=$!
     printf '%s\n' "$pid" >"$folder/pid"

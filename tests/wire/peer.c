@@ -61,8 +61,9 @@ static bool make_arguments(const struct peer *peer, const char *program, const c
     if (peer->path[0] != '\0')
         (void)snprintf(where, sizeof(where), "-s %s -a 700", peer->path);
     else
-        (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0 %s", (unsigned)peer->port,
-                       peer->way == PEER_LOGIN ? "-Y " PEER_USERS : "");
+        (void)snprintf(where, sizeof(where), "-l 127.0.0.1 -p %u -U 0 %s%s", (unsigned)peer->port,
+                       peer->way == PEER_LOGIN ? "-Y " PEER_USERS : "",
+                       peer->way == PEER_SANDBOX ? "-o drop_privileges" : "");
     if (peer->way == PEER_TLS) {
         const char *certs = getenv(PEER_CERTS);
         size_t used = strlen(where);

@@ -21,9 +21,10 @@
 /* How a server is reached. */
 enum peer_way {
     PEER_TCP,
-    PEER_UNIX,  /* a socket in a folder of its own instead of 127.0.0.1 */
-    PEER_LOGIN, /* as PEER_TCP, with -Y; each connection sends user and password first */
-    PEER_TLS,   /* as PEER_TCP, with -Z; connections go through a tunnel (tests/tls) */
+    PEER_UNIX,    /* a socket in a folder of its own instead of 127.0.0.1 */
+    PEER_LOGIN,   /* as PEER_TCP, with -Y; each connection sends user and password first */
+    PEER_TLS,     /* as PEER_TCP, with -Z; connections go through a tunnel (tests/tls) */
+    PEER_SANDBOX, /* as PEER_TCP, with -o drop_privileges */
 };
 
 /* For -Y; of PEER_LOGIN and of transcripts. */

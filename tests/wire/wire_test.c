@@ -4,7 +4,8 @@
  *   wire_test <our server> <transcript>...
  *
  * Each is a case of its own: <transcript>/<server>, and again with every byte a write of its own,
- * and again, at ours, by clients that log in first, and through TLS.
+ * and again, at ours, by clients that log in first, through TLS, and in the
+ * sandbox (-o drop_privileges).
  * Every case has a server started for it. memcached is found on PATH; where it is missing, or
  * is not the version whose answers are written down, that is a failed case.
  */
@@ -28,7 +29,7 @@
 #define MEMCACHED         "memcached"
 #define MEMCACHED_VERSION "memcached 1.6.18"
 #define CASE_NAME_BYTES   160u
-#define PLAYS             6u /* of each transcript */
+#define PLAYS             7u /* of each transcript */
 
 struct wire_case {
     char name[CASE_NAME_BYTES];
@@ -82,6 +83,8 @@ static const char *way_name(enum peer_way way)
 {
     if (way == PEER_LOGIN)
         return "/login";
+    if (way == PEER_SANDBOX)
+        return "/sandbox";
     return way == PEER_TLS ? "/tls" : "";
 }
 
@@ -101,9 +104,10 @@ static const struct {
     bool bytewise;
     enum peer_way way;
 } WAYS[PLAYS] = {
-    {TRANSCRIPT_FOR_OURS, false, PEER_TCP},   {TRANSCRIPT_FOR_MEMCACHED, false, PEER_TCP},
-    {TRANSCRIPT_FOR_OURS, true, PEER_TCP},    {TRANSCRIPT_FOR_MEMCACHED, true, PEER_TCP},
-    {TRANSCRIPT_FOR_OURS, false, PEER_LOGIN}, {TRANSCRIPT_FOR_OURS, false, PEER_TLS},
+    {TRANSCRIPT_FOR_OURS, false, PEER_TCP},     {TRANSCRIPT_FOR_MEMCACHED, false, PEER_TCP},
+    {TRANSCRIPT_FOR_OURS, true, PEER_TCP},      {TRANSCRIPT_FOR_MEMCACHED, true, PEER_TCP},
+    {TRANSCRIPT_FOR_OURS, false, PEER_LOGIN},   {TRANSCRIPT_FOR_OURS, false, PEER_TLS},
+    {TRANSCRIPT_FOR_OURS, false, PEER_SANDBOX},
 };
 
 /* One that cannot be read fails in each case. */
