@@ -728,22 +728,26 @@ static bool return_memory(const struct zbud_arena *arena, uint32_t number)
            madvise(page, ZBUD_PAGE_BYTES, MADV_DONTNEED_LOCKED) == 0;
 }
 
-static bool return_page(struct zbud_arena *arena)
+/* @refused: whether a page was there, and could not be given back. */
+static bool return_page(struct zbud_arena *arena, bool *refused)
 {
     bool in_huge_region = false, returned;
     uint32_t page = begin_return(arena, &in_huge_region);
 
+    *refused = false;
     if (page == ZBUD_PAGE_NONE)
         return false;
     returned = (!in_huge_region || settle_region(arena, page)) && return_memory(arena, page);
     finish_return(arena, page, returned);
+    *refused = !returned;
     return returned;
 }
 
 size_t zbud_arena_trim(struct zbud_arena *arena, size_t pages_max)
 {
     size_t pages = 0;
-    while (pages < pages_max && return_page(arena))
+    bool refused;
+    while (pages < pages_max && return_page(arena, &refused))
         pages++;
     return pages;
 }
@@ -852,6 +856,7 @@ enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
     /* Each turn gives a page back, so another thread's takes can delay the end, not prevent it. */
     for (;;) {
         uint64_t over, kept;
+        bool refused;
 
         lock_take(arena->lock);
         over = bytes > arena->limit_bytes ? UINT64_MAX : pages_over(arena, bytes);
@@ -861,8 +866,10 @@ enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
         give_changed(arena);
         if (over == 0)
             return ZBUD_OK;
-        if (over > kept || !return_page(arena))
+        if (over > kept)
             return ZBUD_NO_PAGE;
+        if (!return_page(arena, &refused) && refused)
+            return ZBUD_REFUSED;
     }
 }
 

@@ -159,6 +159,8 @@ void *zbud_arena_page(const struct zbud_arena *arena, uint32_t page);
  * 2 us a page, and 300 us once for each 2 MiB that were huge.
  *
  * Errors: ZBUD_NO_PAGE - the limit is reached; nothing is charged. Reclaim pages, try again.
+ *         ZBUD_REFUSED - free pages would do, but the system does not take them back (locked memory
+ *         before Linux 5.18); nothing is charged.
  */
 enum zbud_status zbud_arena_charge(struct zbud_arena *arena, size_t bytes)
     __attribute__((warn_unused_result));

@@ -165,6 +165,8 @@ void cache_worker_free(struct cache_worker *worker)
 {
     if (worker == NULL)
         return;
+    if (worker->edit_bytes > EDIT_KEEP_BYTES)
+        cache_uncharge(worker->cache, worker->edit_bytes);
     cache_uncharge(worker->cache, worker_bytes());
     current_leave(&worker->cache->current, &worker->reader);
     codec_free(worker->codec);
@@ -231,8 +233,10 @@ static uint32_t cache_now(const struct cache *cache)
 
 enum cache_status cache_charge(struct cache *cache, size_t bytes)
 {
-    while (zbud_arena_charge(cache->arena, bytes) != ZBUD_OK) {
-        if (!cache->config.evict || !cache_reclaim_oldest(cache, cache_now(cache)))
+    enum zbud_status status;
+    while ((status = zbud_arena_charge(cache->arena, bytes)) != ZBUD_OK) {
+        if (status == ZBUD_REFUSED || !cache->config.evict ||
+            !cache_reclaim_oldest(cache, cache_now(cache)))
             return CACHE_NO_MEMORY;
     }
     return CACHE_OK;
@@ -411,7 +415,8 @@ static void edit_done(struct cache_worker *worker)
     if (worker->edit_bytes <= EDIT_KEEP_BYTES)
         return;
     uint8_t *edit = realloc(worker->edit, EDIT_KEEP_BYTES);
-    assert(edit != NULL);
+    if (edit == NULL) /* kept and charged as it is, until the next time */
+        return;
     cache_uncharge(worker->cache, worker->edit_bytes);
     worker->edit = edit;
     worker->edit_bytes = EDIT_KEEP_BYTES;

@@ -159,6 +159,11 @@ static bool keep_limit(struct cache_keeper *keeper, uint32_t now_s)
     size_t trimmed = zbud_arena_trim(cache->arena, excess);
     if (!cache->config.evict)
         return trimmed > 0;
+    /* What is free and cannot be given back would not be less by evicting. */
+    struct zbud_arena_figures figures;
+    zbud_arena_figures(cache->arena, &figures);
+    if (trimmed < excess && figures.pages_kept > 0)
+        return false;
     for (; trimmed < excess; trimmed++) {
         if (!cache_reclaim_oldest(cache, now_s))
             return false;

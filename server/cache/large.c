@@ -5,6 +5,8 @@
 
 #define BLOCK_HEADER_BYTES 4u
 #define BLOCK_RAW          0x80000000u
+/* A page for which room was made may be lost to other threads, but not for ever. */
+#define PAGE_TRIES         64u
 
 void large_begin(struct large_writer *writer, struct zbud_arena *arena, large_room_fn *room,
                  void *owner)
@@ -23,8 +25,9 @@ void large_begin(struct large_writer *writer, struct zbud_arena *arena, large_ro
 static bool add_page(struct large_writer *writer)
 {
     uint32_t page;
+    unsigned tries = 0;
     while (zbud_arena_take(writer->arena, &page) != ZBUD_OK) {
-        if (!writer->room(writer->owner))
+        if (++tries == PAGE_TRIES || !writer->room(writer->owner))
             return false;
     }
     zbud_arena_link(writer->arena, page, ZBUD_PAGE_NONE);
