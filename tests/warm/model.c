@@ -153,10 +153,13 @@ void warm_judge(struct warm_model *model, uint32_t key, const void *value, size_
 
 void warm_path(char path[WARM_PATH_BYTES])
 {
-    static unsigned count;
     const char *folder = getenv("TEST_TMPDIR");
     if (access(MEMORY_FOLDER, W_OK) == 0)
         folder = MEMORY_FOLDER;
-    (void)snprintf(path, WARM_PATH_BYTES, "%s/zbcached.%ld.%u", folder != NULL ? folder : P_tmpdir,
-                   (long)getpid(), count++);
+    (void)snprintf(path, WARM_PATH_BYTES, "%s/zbcached.XXXXXX", folder != NULL ? folder : P_tmpdir);
+    int fd = mkstemp(path);
+    assert(fd >= 0);
+    /* Only the name is wanted; process ids are not unique, as sandboxes count their own. */
+    (void)close(fd);
+    (void)unlink(path);
 }
