@@ -2,8 +2,8 @@
  * record_fuzz.c - any bytes as a record and as the pages of a large one: it is refused, or all that
  * is read of it lies within its bytes, and what was decoded encodes to the same again.
  *
- *   [0] tag, and whether a dictionary is used   [1] bytes of the record   [2] bits of the base
- *   the record, then what its chain's pages hold, again and again
+ *   [0] tag, and which dictionary is used   [1] bytes of the record   [2] bits of the base
+ *   the record, then what its chain's pages hold, again and again; or the dictionary
  *
  * That a large record's chain has as many pages as the record says is not in these bytes: the
  * arena's table links them, so a chain of that length is made.
@@ -23,7 +23,8 @@ enum {
     ENTRY_BYTES_MAX = 3 * CODEC_BLOCK_BYTES,
     CHAIN_PAGES_MAX = 64,
     ARENA_BYTES = 1 << 20,
-    TAG_DICTIONARY = 1 << 3
+    TAG_DICTIONARY = 1 << 3,
+    TAG_OWN_DICTIONARY = 1 << 4
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -152,34 +153,68 @@ static void read_small(const struct codec_dictionary *dictionary, const struct r
     free(out);
 }
 
+/* Whatever a dictionary's bytes are, what was compressed with it comes back. */
+static void check_dictionary(const struct tools *with, const struct codec_dictionary *dictionary,
+                             const uint8_t *bytes, size_t count)
+{
+    const uint8_t *block;
+    const size_t block_bytes =
+        count > 0 ? codec_compress(with->codec, CODEC_FAST, dictionary, bytes, count, &block) : 0;
+
+    if (block_bytes == 0)
+        return;
+    uint8_t *out = malloc(count);
+    assert(out != NULL && block_bytes < count);
+    const bool sound = codec_decompress(dictionary, block, block_bytes, out, count);
+    assert(sound && memcmp(out, bytes, count) == 0);
+    free(out);
+}
+
+static void check_record(const struct tools *with, const struct codec_dictionary *dictionary,
+                         unsigned tag, uint64_t base, const uint8_t *bytes, size_t count,
+                         const uint8_t *content, size_t content_bytes)
+{
+    struct record record;
+
+    if (!record_decode(bytes, count, tag, base, &record))
+        return;
+    assert(record.payload >= bytes && record.payload <= bytes + count);
+    assert(record.payload_bytes == (size_t)(bytes + count - record.payload));
+    check_encode(&record, base);
+    if (tag & RECORD_TAG_EXTRAS)
+        check_expiry(&record, bytes, count, base);
+    if (tag & RECORD_TAG_LARGE)
+        read_large(with, dictionary, &record, content, content_bytes);
+    else
+        read_small(dictionary, &record);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct tools *with = tools();
-    struct record record;
+    struct codec_dictionary *own = NULL;
 
     if (size < HEAD_BYTES)
         return 0;
     const unsigned tag = data[0] % (ZBUD_RECORD_TAG_MAX + 1);
-    const struct codec_dictionary *dictionary = data[0] & TAG_DICTIONARY ? with->dictionary : NULL;
     const uint64_t base = (UINT64_C(1) << data[2] % 48) - 1;
     const uint8_t *rest = data + HEAD_BYTES;
-    size_t rest_bytes = size - HEAD_BYTES;
+    const size_t rest_bytes = size - HEAD_BYTES;
     const size_t count = data[1] < rest_bytes ? data[1] : rest_bytes;
+    const size_t content_bytes = rest_bytes - count;
     uint8_t *bytes = malloc(count > 0 ? count : 1);
 
     assert(bytes != NULL);
     memcpy(bytes, rest, count);
-    if (record_decode(bytes, count, tag, base, &record)) {
-        assert(record.payload >= bytes && record.payload <= bytes + count);
-        assert(record.payload_bytes == (size_t)(bytes + count - record.payload));
-        check_encode(&record, base);
-        if (tag & RECORD_TAG_EXTRAS)
-            check_expiry(&record, bytes, count, base);
-        if (tag & RECORD_TAG_LARGE)
-            read_large(with, dictionary, &record, rest + count, rest_bytes - count);
-        else
-            read_small(dictionary, &record);
+    if ((data[0] & TAG_OWN_DICTIONARY) && content_bytes <= CODEC_DICTIONARY_BYTES) {
+        own = codec_dictionary_new(rest + count, content_bytes);
+        assert(own != NULL);
+        check_dictionary(with, own, bytes, count);
     }
+    const struct codec_dictionary *dictionary =
+        own == NULL && (data[0] & TAG_DICTIONARY) ? with->dictionary : own;
+    check_record(with, dictionary, tag, base, bytes, count, rest + count, content_bytes);
+    codec_dictionary_free(own);
     free(bytes);
     return 0;
 }

@@ -35,7 +35,7 @@ enum {
     VALUE_KEYS = 6,
     KEYS = 8,        /* of either sort; the others hold numbers */
     EXPIRING = KEYS, /* from here on */
-    FILL_ITEMS = 400,
+    FILL_ITEMS = 75, /* a tenth of the smallest cache */
     RAW_BYTES_MAX = 64,
     HELD_BYTES_MAX = 2 << 20,
     KEY_MARK = 0xf7,
@@ -497,7 +497,7 @@ static void fill(struct play *play, unsigned times)
         char *entry = play->scratch;
         const size_t key_bytes = (size_t)sprintf(entry, "f:%" PRIu64, ++play->written);
         const size_t value_bytes = piece_write(
-            play->written << 8 | (i % 4 == 0 ? PIECE_LONG : PIECE_NOISE), entry + key_bytes);
+            play->written << 8 | (i % 25 == 0 ? PIECE_HUGE : PIECE_NOISE), entry + key_bytes);
         const struct cache_store store = {
             .entry = (const uint8_t *)entry,
             .key_bytes = key_bytes,
