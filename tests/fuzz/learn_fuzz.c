@@ -39,8 +39,10 @@ static void add_run(struct samples *samples, const uint8_t *run, const uint8_t *
         if (out == NULL)
             return;
         for (size_t j = 0; j < bytes; j++) {
-            const bool number = j % NUMBER_EVERY == 0;
-            out[j] = number ? (uint8_t)(i >> j / NUMBER_EVERY % 2 * 8) : data[(at + j) % size];
+            out[j] = data[(at + j) % size];
+            if (j % NUMBER_EVERY == 0) {
+                out[j] = (uint8_t)(i >> j / NUMBER_EVERY % 2 * 8);
+            }
         }
         samples_add(samples, bytes, key_bytes);
         at += run[4];
