@@ -2,7 +2,7 @@
 # Installing Debian packages, for server/run and tests/run, which source this file.
 
 # What it takes to build the server.
-BUILD_PACKAGES=(bazel-bootstrap gcc g++ libc6-dev libevent-dev liblz4-dev libseccomp-dev
+BUILD_PACKAGES=(bazel-bootstrap gcc g++ libc6-dev libedit-dev libevent-dev liblz4-dev libseccomp-dev
     libssl-dev libxxhash-dev libzstd-dev)
 export BUILD_PACKAGES
 

@@ -1,6 +1,4 @@
-#include "clients/client.h"
-
-#include "clients/client_socket.h"
+#include "clients/client_inside.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -11,13 +9,6 @@
 
 /* Room for what stands around a key in a command line: words and four numbers of 20 digits. */
 #define AROUND_BYTES_MAX 128u
-#define TEXT_BYTES_MAX   512u
-
-struct client {
-    struct client_socket sock;
-    int timeout_ms;
-    char text[TEXT_BYTES_MAX];
-};
 
 static const struct {
     const char *word;
@@ -52,6 +43,7 @@ const char *client_status_text(enum client_status status)
         [CLIENT_BAD_KEY] = "bad key",
         [CLIENT_UNEXPECTED] = "unexpected reply",
         [CLIENT_UNREACHABLE] = "server not reachable",
+        [CLIENT_TLS_FAILED] = "no TLS connection",
         [CLIENT_TIMEOUT] = "timed out",
         [CLIENT_CLOSED] = "connection closed",
         [CLIENT_NO_MEMORY] = "out of memory",
@@ -81,7 +73,16 @@ void client_free(struct client *client)
     if (client == NULL)
         return;
     client_socket_fini(&client->sock);
+    client_tls_context_free(client->tls);
     free(client);
+}
+
+enum client_status client_use_tls(struct client *client, const struct client_tls_how *how)
+{
+    client_close(client);
+    client_tls_context_free(client->tls);
+    client->tls = client_tls_context_new(how, client->text);
+    return client->tls != NULL ? CLIENT_OK : CLIENT_TLS_FAILED;
 }
 
 enum client_status client_connect_tcp(struct client *client, const char *host, uint16_t port,
@@ -89,7 +90,12 @@ enum client_status client_connect_tcp(struct client *client, const char *host, u
 {
     client_close(client);
     client_set_timeout(client, timeout_ms);
-    return client_socket_connect_tcp(&client->sock, host, port, client_deadline_in(timeout_ms));
+    struct client_deadline deadline = client_deadline_in(timeout_ms);
+    enum client_status status = client_socket_connect_tcp(&client->sock, host, port, deadline);
+    if (status == CLIENT_OK && client->tls != NULL)
+        status = client_tls_connect(client->tls, client->sock.descriptor, host, deadline,
+                                    client->text, &client->sock.tls);
+    return client_settle(client, status);
 }
 
 enum client_status client_connect_unix(struct client *client, const char *path, int timeout_ms)
@@ -126,7 +132,7 @@ const char *client_text(const struct client *client)
     return client->text;
 }
 
-static struct client_deadline deadline_of(const struct client *client)
+struct client_deadline client_deadline_of(const struct client *client)
 {
     return client_deadline_in(client->timeout_ms);
 }
@@ -140,18 +146,19 @@ enum client_status client_queue(struct client *client, const void *data, size_t 
 
 enum client_status client_flush(struct client *client)
 {
-    return client_socket_flush(&client->sock, deadline_of(client));
+    return client_socket_flush(&client->sock, client_deadline_of(client));
 }
 
 enum client_status client_shutdown_send(struct client *client)
 {
     if (!client_connected(client))
         return CLIENT_CLOSED;
+    if (client->sock.tls != NULL)
+        return client_tls_shutdown(client->sock.tls);
     return shutdown(client->sock.descriptor, SHUT_WR) == 0 ? CLIENT_OK : CLIENT_SYSTEM;
 }
 
-/* Waits until a whole line is unread. @line_bytes: its length with the \n. */
-static enum client_status await_line(struct client *client, struct client_deadline deadline,
+enum client_status client_await_line(struct client *client, struct client_deadline deadline,
                                      size_t *line_bytes)
 {
     size_t searched = 0;
@@ -172,8 +179,7 @@ static enum client_status await_line(struct client *client, struct client_deadli
     }
 }
 
-/* The first @line_bytes unread bytes without what ends them. */
-static struct client_slice line_slice(const struct client *client, size_t line_bytes)
+struct client_slice client_line_slice(const struct client *client, size_t line_bytes)
 {
     struct client_slice line = {client_socket_unread(&client->sock), line_bytes - 1};
     if (line.bytes > 0 && line.data[line.bytes - 1] == '\r')
@@ -185,17 +191,17 @@ static enum client_status take_line(struct client *client, struct client_deadlin
                                     struct client_slice *line)
 {
     size_t line_bytes;
-    enum client_status status = await_line(client, deadline, &line_bytes);
+    enum client_status status = client_await_line(client, deadline, &line_bytes);
     if (status != CLIENT_OK)
         return status;
-    *line = line_slice(client, line_bytes);
+    *line = client_line_slice(client, line_bytes);
     client_socket_consume(&client->sock, line_bytes);
     return CLIENT_OK;
 }
 
 enum client_status client_receive_line(struct client *client, struct client_slice *line)
 {
-    return take_line(client, deadline_of(client), line);
+    return take_line(client, client_deadline_of(client), line);
 }
 
 enum client_status client_receive_bytes(struct client *client, size_t bytes,
@@ -203,7 +209,8 @@ enum client_status client_receive_bytes(struct client *client, size_t bytes,
 {
     if (bytes > CLIENT_VALUE_BYTES_MAX)
         return CLIENT_NO_MEMORY;
-    enum client_status status = client_socket_fill(&client->sock, bytes, deadline_of(client));
+    enum client_status status =
+        client_socket_fill(&client->sock, bytes, client_deadline_of(client));
     if (status != CLIENT_OK)
         return status;
     *slice = (struct client_slice){client_socket_unread(&client->sock), bytes};
@@ -213,7 +220,7 @@ enum client_status client_receive_bytes(struct client *client, size_t bytes,
 
 enum client_status client_receive_some(struct client *client, struct client_slice *slice)
 {
-    enum client_status status = client_socket_fill(&client->sock, 1, deadline_of(client));
+    enum client_status status = client_socket_fill(&client->sock, 1, client_deadline_of(client));
     if (status != CLIENT_OK)
         return status;
     *slice = (struct client_slice){client_socket_unread(&client->sock),
@@ -228,23 +235,22 @@ void client_consume(struct client *client, size_t bytes)
 
 /* --- replies --- */
 
-static bool slice_is(struct client_slice slice, const char *word)
+bool client_slice_is(struct client_slice slice, const char *word)
 {
     return slice.bytes == strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
 }
 
 static void keep_text(struct client *client, struct client_slice line)
 {
-    size_t bytes = line.bytes < TEXT_BYTES_MAX ? line.bytes : TEXT_BYTES_MAX - 1;
+    size_t bytes = line.bytes < CLIENT_TEXT_BYTES_MAX ? line.bytes : CLIENT_TEXT_BYTES_MAX - 1;
     memcpy(client->text, line.data, bytes);
     client->text[bytes] = '\0';
 }
 
-/* What a line means that is a reply of its own. */
-static enum client_status status_of_line(struct client *client, struct client_slice line)
+enum client_status client_line_status(struct client *client, struct client_slice line)
 {
     for (size_t i = 0; i < COUNT_OF(REPLY_WORDS); i++) {
-        if (slice_is(line, REPLY_WORDS[i].word))
+        if (client_slice_is(line, REPLY_WORDS[i].word))
             return REPLY_WORDS[i].status;
     }
     keep_text(client, line);
@@ -258,12 +264,12 @@ static enum client_status status_of_line(struct client *client, struct client_sl
     return CLIENT_UNEXPECTED;
 }
 
-/* Closes where @status means that the place in the stream is lost; hands it on. */
-static enum client_status settle(struct client *client, enum client_status status)
+enum client_status client_settle(struct client *client, enum client_status status)
 {
     switch (status) {
     case CLIENT_UNEXPECTED:
     case CLIENT_UNREACHABLE:
+    case CLIENT_TLS_FAILED:
     case CLIENT_TIMEOUT:
     case CLIENT_CLOSED:
     case CLIENT_NO_MEMORY:
@@ -285,14 +291,13 @@ static enum client_status settle(struct client *client, enum client_status statu
 enum client_status client_read_reply(struct client *client)
 {
     struct client_slice line;
-    enum client_status status = take_line(client, deadline_of(client), &line);
+    enum client_status status = take_line(client, client_deadline_of(client), &line);
     if (status == CLIENT_OK)
-        status = status_of_line(client, line);
-    return settle(client, status);
+        status = client_line_status(client, line);
+    return client_settle(client, status);
 }
 
-/* Cuts the next word off @rest; false where none is left. */
-static bool next_word(struct client_slice *rest, struct client_slice *word)
+bool client_next_word(struct client_slice *rest, struct client_slice *word)
 {
     while (rest->bytes > 0 && rest->data[0] == ' ') {
         rest->data++;
@@ -308,8 +313,7 @@ static bool next_word(struct client_slice *rest, struct client_slice *word)
     return true;
 }
 
-/* An unsigned decimal with nothing around it, at most @max. */
-static bool slice_number(struct client_slice slice, uint64_t max, uint64_t *number)
+bool client_slice_number(struct client_slice slice, uint64_t max, uint64_t *number)
 {
     if (slice.bytes == 0)
         return false;
@@ -329,15 +333,15 @@ static bool slice_number(struct client_slice slice, uint64_t max, uint64_t *numb
 enum client_status client_read_number(struct client *client, uint64_t *number)
 {
     struct client_slice line;
-    enum client_status status = take_line(client, deadline_of(client), &line);
+    enum client_status status = take_line(client, client_deadline_of(client), &line);
     if (status != CLIENT_OK)
-        return settle(client, status);
-    if (slice_number(line, UINT64_MAX, number))
+        return client_settle(client, status);
+    if (client_slice_number(line, UINT64_MAX, number))
         return CLIENT_OK;
-    status = status_of_line(client, line);
+    status = client_line_status(client, line);
     if (status != CLIENT_NOT_FOUND && status != CLIENT_REFUSED)
         status = CLIENT_UNEXPECTED;
-    return settle(client, status);
+    return client_settle(client, status);
 }
 
 /* "VALUE key flags bytes [cas]". */
@@ -348,19 +352,20 @@ static bool parse_value_line(struct client_slice line, struct client_value *valu
     struct client_slice word;
     uint64_t flags;
     uint64_t bytes;
-    if (!next_word(&rest, &word) || !slice_is(word, "VALUE") || !next_word(&rest, &value->key) ||
-        value->key.bytes > CLIENT_KEY_BYTES_MAX)
+    if (!client_next_word(&rest, &word) || !client_slice_is(word, "VALUE") ||
+        !client_next_word(&rest, &value->key) || value->key.bytes > CLIENT_KEY_BYTES_MAX)
         return false;
-    if (!next_word(&rest, &word) || !slice_number(word, UINT32_MAX, &flags))
+    if (!client_next_word(&rest, &word) || !client_slice_number(word, UINT32_MAX, &flags))
         return false;
-    if (!next_word(&rest, &word) || !slice_number(word, CLIENT_VALUE_BYTES_MAX, &bytes))
+    if (!client_next_word(&rest, &word) ||
+        !client_slice_number(word, CLIENT_VALUE_BYTES_MAX, &bytes))
         return false;
     value->cas = 0;
-    if (next_word(&rest, &word) && !slice_number(word, UINT64_MAX, &value->cas))
+    if (client_next_word(&rest, &word) && !client_slice_number(word, UINT64_MAX, &value->cas))
         return false;
     value->flags = (uint32_t)flags;
     *data_bytes = (size_t)bytes;
-    return !next_word(&rest, &word);
+    return !client_next_word(&rest, &word);
 }
 
 /*
@@ -371,16 +376,16 @@ static enum client_status take_value(struct client *client, bool closing,
                                      struct client_value *value)
 {
     static const char END_LINE[] = "\r\nEND\r\n"; /* with the \r\n that ends the data */
-    struct client_deadline deadline = deadline_of(client);
+    struct client_deadline deadline = client_deadline_of(client);
     size_t line_bytes;
-    enum client_status status = await_line(client, deadline, &line_bytes);
+    enum client_status status = client_await_line(client, deadline, &line_bytes);
     if (status != CLIENT_OK)
         return status;
 
     size_t data_bytes;
-    struct client_slice line = line_slice(client, line_bytes);
+    struct client_slice line = client_line_slice(client, line_bytes);
     if (!parse_value_line(line, value, &data_bytes)) {
-        status = slice_is(line, "END") ? CLIENT_END : status_of_line(client, line);
+        status = client_slice_is(line, "END") ? CLIENT_END : client_line_status(client, line);
         client_socket_consume(&client->sock, line_bytes);
         return status == CLIENT_END || status == CLIENT_REFUSED ? status : CLIENT_UNEXPECTED;
     }
@@ -401,32 +406,33 @@ static enum client_status take_value(struct client *client, bool closing,
 
 enum client_status client_read_value(struct client *client, struct client_value *value)
 {
-    return settle(client, take_value(client, false, value));
+    return client_settle(client, take_value(client, false, value));
 }
 
 enum client_status client_read_stat(struct client *client, struct client_stat *stat)
 {
     struct client_slice line;
-    enum client_status status = take_line(client, deadline_of(client), &line);
+    enum client_status status = take_line(client, client_deadline_of(client), &line);
     if (status != CLIENT_OK)
-        return settle(client, status);
+        return client_settle(client, status);
     struct client_slice rest = line;
     struct client_slice word;
-    if (next_word(&rest, &word) && slice_is(word, "STAT") && next_word(&rest, &stat->name)) {
+    if (client_next_word(&rest, &word) && client_slice_is(word, "STAT") &&
+        client_next_word(&rest, &stat->name)) {
         bool blank = rest.bytes > 0;
         stat->value = (struct client_slice){rest.data + blank, rest.bytes - blank};
         return CLIENT_OK;
     }
-    bool over = slice_is(line, "END") || slice_is(line, "RESET");
-    status = over ? CLIENT_END : status_of_line(client, line);
+    bool over = client_slice_is(line, "END") || client_slice_is(line, "RESET");
+    status = over ? CLIENT_END : client_line_status(client, line);
     if (status != CLIENT_END && status != CLIENT_REFUSED)
         status = CLIENT_UNEXPECTED;
-    return settle(client, status);
+    return client_settle(client, status);
 }
 
 /* --- requests --- */
 
-static bool key_is_good(const void *key, size_t key_bytes)
+bool client_key_is_good(const void *key, size_t key_bytes)
 {
     const uint8_t *byte = key;
     if (key_bytes == 0 || key_bytes > CLIENT_KEY_BYTES_MAX)
@@ -444,8 +450,9 @@ static enum client_status begin_request(struct client *client)
     client->text[0] = '\0';
     if (!client_connected(client))
         return CLIENT_CLOSED;
-    return client_socket_unread_bytes(&client->sock) == 0 ? CLIENT_OK
-                                                          : settle(client, CLIENT_UNEXPECTED);
+    return client_socket_unread_bytes(&client->sock) == 0
+               ? CLIENT_OK
+               : client_settle(client, CLIENT_UNEXPECTED);
 }
 
 /* Queues "<before> <key><after>". */
@@ -466,13 +473,13 @@ static enum client_status queue_line(struct client *client, const char *before, 
 static enum client_status send_line(struct client *client, const char *before, const void *key,
                                     size_t key_bytes, const char *after)
 {
-    if (!key_is_good(key, key_bytes))
+    if (!client_key_is_good(key, key_bytes))
         return CLIENT_BAD_KEY;
     enum client_status status = begin_request(client);
     if (status == CLIENT_OK)
-        status = settle(client, queue_line(client, before, key, key_bytes, after));
+        status = client_settle(client, queue_line(client, before, key, key_bytes, after));
     if (status == CLIENT_OK)
-        status = settle(client, client_flush(client));
+        status = client_settle(client, client_flush(client));
     return status;
 }
 
@@ -481,23 +488,20 @@ static enum client_status send_words(struct client *client, const char *words)
 {
     enum client_status status = begin_request(client);
     if (status == CLIENT_OK)
-        status = settle(client, client_queue(client, words, strlen(words)));
+        status = client_settle(client, client_queue(client, words, strlen(words)));
     if (status == CLIENT_OK)
-        status = settle(client, client_flush(client));
+        status = client_settle(client, client_flush(client));
     return status;
 }
 
-enum client_status client_store(struct client *client, enum client_mode mode,
-                                const struct client_item *item)
+enum client_status client_queue_store(struct client *client, enum client_mode mode,
+                                      const struct client_item *item)
 {
     assert((size_t)mode < COUNT_OF(MODE_WORDS));
-    if (!key_is_good(item->key, item->key_bytes))
+    if (!client_key_is_good(item->key, item->key_bytes))
         return CLIENT_BAD_KEY;
     if (item->value_bytes > CLIENT_VALUE_BYTES_MAX)
         return CLIENT_NO_MEMORY;
-    enum client_status status = begin_request(client);
-    if (status != CLIENT_OK)
-        return status;
 
     char after[AROUND_BYTES_MAX];
     int used = snprintf(after, sizeof(after), " %" PRIu32 " %" PRId64 " %zu", item->flags,
@@ -508,23 +512,50 @@ enum client_status client_store(struct client *client, enum client_mode mode,
     else
         (void)snprintf(after + used, sizeof(after) - (size_t)used, "\r\n");
 
-    status = queue_line(client, MODE_WORDS[mode], item->key, item->key_bytes, after);
+    enum client_status status =
+        queue_line(client, MODE_WORDS[mode], item->key, item->key_bytes, after);
     if (status == CLIENT_OK)
         status = client_queue(client, item->value, item->value_bytes);
     if (status == CLIENT_OK)
         status = client_queue(client, "\r\n", 2);
+    return client_settle(client, status);
+}
+
+enum client_status client_store(struct client *client, enum client_mode mode,
+                                const struct client_item *item)
+{
+    if (!client_key_is_good(item->key, item->key_bytes))
+        return CLIENT_BAD_KEY;
+    enum client_status status = begin_request(client);
     if (status == CLIENT_OK)
-        status = client_flush(client);
-    if (status != CLIENT_OK)
-        return settle(client, status);
-    return client_read_reply(client);
+        status = client_queue_store(client, mode, item);
+    if (status == CLIENT_OK)
+        status = client_settle(client, client_flush(client));
+    return status == CLIENT_OK ? client_read_reply(client) : status;
+}
+
+enum client_status client_login(struct client *client, const char *user, const char *password)
+{
+    char line[CLIENT_LOGIN_BYTES_MAX];
+    int bytes = snprintf(line, sizeof(line), "%s %s", user, password);
+    if (bytes < 0 || (size_t)bytes >= sizeof(line))
+        return CLIENT_NO_MEMORY;
+    /* A server without passwords takes it for an item: expired at once, it is not kept. */
+    struct client_item item = {
+        .key = "login",
+        .key_bytes = 5,
+        .value = line,
+        .value_bytes = (size_t)bytes,
+        .exptime_s = -1,
+    };
+    return client_store(client, CLIENT_SET, &item);
 }
 
 /* The reply to a request for one item. */
 static enum client_status read_one_value(struct client *client, struct client_value *value)
 {
     enum client_status status = take_value(client, true, value);
-    return status == CLIENT_END ? CLIENT_NOT_FOUND : settle(client, status);
+    return status == CLIENT_END ? CLIENT_NOT_FOUND : client_settle(client, status);
 }
 
 enum client_status client_get(struct client *client, const void *key, size_t key_bytes,
@@ -555,7 +586,7 @@ enum client_status client_get_many(struct client *client, bool with_cas,
 {
     assert(keys_count > 0);
     for (size_t i = 0; i < keys_count; i++) {
-        if (!key_is_good(keys[i].data, keys[i].bytes))
+        if (!client_key_is_good(keys[i].data, keys[i].bytes))
             return CLIENT_BAD_KEY;
     }
     enum client_status status = begin_request(client);
@@ -569,7 +600,7 @@ enum client_status client_get_many(struct client *client, bool with_cas,
         status = client_queue(client, "\r\n", 2);
     if (status == CLIENT_OK)
         status = client_flush(client);
-    return settle(client, status);
+    return client_settle(client, status);
 }
 
 enum client_status client_delete(struct client *client, const void *key, size_t key_bytes)
@@ -624,15 +655,15 @@ enum client_status client_version(struct client *client, struct client_slice *ve
     if (status != CLIENT_OK)
         return status;
     struct client_slice line;
-    status = take_line(client, deadline_of(client), &line);
+    status = take_line(client, client_deadline_of(client), &line);
     if (status != CLIENT_OK)
-        return settle(client, status);
+        return client_settle(client, status);
     if (line.bytes > before_bytes && memcmp(line.data, BEFORE, before_bytes) == 0) {
         *version = (struct client_slice){line.data + before_bytes, line.bytes - before_bytes};
         return CLIENT_OK;
     }
-    status = status_of_line(client, line);
-    return settle(client, status == CLIENT_REFUSED ? status : CLIENT_UNEXPECTED);
+    status = client_line_status(client, line);
+    return client_settle(client, status == CLIENT_REFUSED ? status : CLIENT_UNEXPECTED);
 }
 
 enum client_status client_stats(struct client *client, const char *section)

@@ -7,7 +7,7 @@
  *        |
  *   client_queue(), client_flush(), client_receive_line() ...   bytes: what a test speaks with
  *        |
- *   TCP or unix socket
+ *   TCP, with or without TLS, or a unix socket
  *
  * Words: a *slice* is an address and a count of bytes; what a call hands out as a slice stands in
  * the client's memory until the next call that reads. A *reply* is all that answers one request.
@@ -17,7 +17,8 @@
  * has lost its place in the stream, so it closes the connection: connect again. The calls that move
  * bytes only (queue, flush, receive) leave it open, to be tried again.
  *
- * Pipelining: queue any number of requests, flush once, then read the replies in their order.
+ * Pipelining: queue any number of requests, flush once, then read the replies in their order. What
+ * is on the way at once must fit the sockets' buffers, or both sides wait for each other to read.
  *
  * Invariants:
  *   CLIENT-1  no byte of a key can end the command line: keys are checked before any is queued.
@@ -25,7 +26,7 @@
  *             CLIENT_VALUE_BYTES_MAX, no line is longer than CLIENT_LINE_BYTES_MAX.
  *   CLIENT-3  nothing is unread where a request begins; what is gives CLIENT_UNEXPECTED.
  *
- * Threads: one at a time, but that one thread may queue and flush while another receives.
+ * Threads: one at a time, but without TLS one thread may queue and flush while another receives.
  * Source: memcached's doc/protocol.txt.
  */
 #ifndef CLIENTS_CLIENT_H
@@ -39,6 +40,9 @@
 #define CLIENT_VALUE_BYTES_MAX  ((size_t)1 << 30) /* memcached's -I goes up to 1 GiB */
 #define CLIENT_LINE_BYTES_MAX   8192u /* of a reply; "VALUE" with all it has takes 309 */
 #define CLIENT_BUFFER_BYTES_MAX (CLIENT_VALUE_BYTES_MAX + ((size_t)1 << 20))
+#define CLIENT_TEXT_BYTES_MAX   512u /* of client_text(), its 0 with it */
+#define CLIENT_LOGIN_BYTES_MAX  1024u
+#define CLIENT_FLAGS_BYTES_MAX  512u /* of a meta command's flags */
 
 struct client;
 
@@ -52,6 +56,7 @@ enum client_status {
     CLIENT_BAD_KEY, /* empty, over 250 bytes, or with a blank or control byte; nothing was sent */
     CLIENT_UNEXPECTED, /* no reply the protocol has for this request; client_text() is the line */
     CLIENT_UNREACHABLE,
+    CLIENT_TLS_FAILED, /* files, handshake, or a certificate not trusted: client_text() says */
     CLIENT_TIMEOUT,
     CLIENT_CLOSED,    /* the server closed, or there was no connection */
     CLIENT_NO_MEMORY, /* or over one of the limits above */
@@ -65,12 +70,31 @@ const char *client_status_text(enum client_status status);
 struct client *client_new(void);
 void client_free(struct client *client);
 
+/* How connections over TCP are to be made secret. Text is borrowed for the call alone. */
+struct client_tls_how {
+    const char *ca_file; /* PEM, of the authorities that are trusted; NULL: the system's */
+    const char *name;    /* what the certificate must be for; NULL: the host connected to */
+    const char *certificate_file; /* PEM chain to show; NULL: none */
+    const char *key_file;         /* its key; NULL: in certificate_file */
+    bool trust_anybody;           /* do not verify: whoever is on the way can read and answer */
+};
+
+/**
+ * client_use_tls() - every later connection over TCP is one of TLS, 1.2 at least; unix sockets are
+ * not. Closes what was open.
+ *
+ * Errors: CLIENT_TLS_FAILED, a file that cannot be used; later connections are plain then.
+ */
+enum client_status client_use_tls(struct client *client, const struct client_tls_how *how)
+    __attribute__((warn_unused_result));
+
 /**
  * client_connect_tcp() - connect, closing what was open before.
  * @host:       name or address; a name is looked up by the C library, outside of the timeout.
  * @timeout_ms: of this call and of every later one; more than 0.
  *
- * Errors: CLIENT_UNREACHABLE, CLIENT_TIMEOUT, CLIENT_SYSTEM; not connected then.
+ * Errors: CLIENT_UNREACHABLE, CLIENT_TIMEOUT, CLIENT_SYSTEM; with TLS also CLIENT_TLS_FAILED,
+ * CLIENT_CLOSED, CLIENT_NO_MEMORY; not connected then.
  */
 enum client_status client_connect_tcp(struct client *client, const char *host, uint16_t port,
                                       int timeout_ms) __attribute__((warn_unused_result));
@@ -82,7 +106,8 @@ void client_close(struct client *client);
 bool client_connected(const struct client *client);
 /** client_descriptor() - to poll or to set socket options on; -1 without a connection. */
 int client_descriptor(const struct client *client);
-/** client_text() - the last line that was CLIENT_REFUSED or CLIENT_UNEXPECTED, else "". */
+/** client_text() - the last line that was CLIENT_REFUSED or CLIENT_UNEXPECTED, or why TLS failed;
+ * else "". */
 const char *client_text(const struct client *client);
 
 /*
@@ -90,6 +115,14 @@ const char *client_text(const struct client *client);
  * CLIENT_UNEXPECTED, CLIENT_CLOSED, CLIENT_NO_MEMORY and CLIENT_SYSTEM, and with a key
  * CLIENT_BAD_KEY.
  */
+
+/**
+ * client_login() - user and password, for a server that asks for them (memcached's -Y).
+ *
+ * Errors: CLIENT_REFUSED; over CLIENT_LOGIN_BYTES_MAX together: CLIENT_NO_MEMORY, nothing was sent.
+ */
+enum client_status client_login(struct client *client, const char *user, const char *password)
+    __attribute__((warn_unused_result));
 
 enum client_mode {
     CLIENT_SET,
@@ -177,8 +210,39 @@ enum client_status client_stats(struct client *client, const char *section)
     __attribute__((warn_unused_result));
 
 /*
- * One reply. The connection is closed on every error that loses the place in the stream (above).
+ * Parts of a pipeline: requests that are queued, to be sent by client_flush(), and one reply each.
+ * The connection is closed on every error that loses the place in the stream (above).
  */
+
+/** client_queue_store() - as client_store(), but for the reply: client_read_reply(). */
+enum client_status client_queue_store(struct client *client, enum client_mode mode,
+                                      const struct client_item *item)
+    __attribute__((warn_unused_result));
+
+/**
+ * client_queue_meta() - a meta command; its reply: client_read_meta().
+ * @word:  "mg", "ms", "md" or "ma".
+ * @value: what ms stores; otherwise NULL.
+ * @flags: as the protocol writes them, with blanks between: "v t f". Not b and not q.
+ *
+ * A key that no command line can carry, for its blanks or control bytes, is sent as base64.
+ * Errors: CLIENT_BAD_KEY (empty, or over 250 bytes as it is sent), CLIENT_NO_MEMORY.
+ */
+enum client_status client_queue_meta(struct client *client, const char *word, const void *key,
+                                     size_t key_bytes, const struct client_slice *value,
+                                     const char *flags) __attribute__((warn_unused_result));
+
+struct client_meta {
+    struct client_slice data;           /* of VA; else empty */
+    char flags[CLIENT_FLAGS_BYTES_MAX]; /* with blanks between, as they came */
+};
+
+/** client_read_meta() - HD, VA: CLIENT_OK; EN, NF: CLIENT_NOT_FOUND; NS: CLIENT_NOT_STORED; EX:
+ * CLIENT_EXISTS. A server before 1.6, which has no meta commands: CLIENT_REFUSED. */
+enum client_status client_read_meta(struct client *client, struct client_meta *reply)
+    __attribute__((warn_unused_result));
+/** client_meta_number() - what stands behind a flag's letter; false where there is no number. */
+bool client_meta_number(const struct client_meta *reply, char letter, int64_t *number);
 
 /** client_read_reply() - STORED, OK, DELETED, TOUCHED, RESET are CLIENT_OK; the rest by name. */
 enum client_status client_read_reply(struct client *client) __attribute__((warn_unused_result));

@@ -1,5 +1,7 @@
 #include "clients/client_socket.h"
 
+#include "clients/client_tls.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -26,6 +28,8 @@ bool client_socket_init(struct client_socket *sock)
 
 void client_socket_close(struct client_socket *sock)
 {
+    client_tls_free(sock->tls);
+    sock->tls = NULL;
     if (sock->descriptor >= 0)
         (void)close(sock->descriptor);
     sock->descriptor = -1;
@@ -93,17 +97,17 @@ enum client_status client_socket_queue(struct client_socket *sock, const void *d
     return CLIENT_OK;
 }
 
-enum client_status client_socket_flush(struct client_socket *sock, struct client_deadline deadline)
+/* One write of what the system takes. */
+static enum client_status write_some(struct client_socket *sock, struct client_deadline deadline,
+                                     const void *data, size_t bytes, size_t *taken)
 {
-    if (sock->descriptor < 0)
-        return CLIENT_CLOSED;
-    struct client_buffer *out = &sock->out;
-    while (out->begin < out->end) {
-        ssize_t sent =
-            send(sock->descriptor, out->data + out->begin, out->end - out->begin, MSG_NOSIGNAL);
+    if (sock->tls != NULL)
+        return client_tls_send(sock->tls, data, bytes, deadline, taken);
+    for (;;) {
+        ssize_t sent = send(sock->descriptor, data, bytes, MSG_NOSIGNAL);
         if (sent >= 0) {
-            out->begin += (size_t)sent;
-            continue;
+            *taken = (size_t)sent;
+            return CLIENT_OK;
         }
         enum client_status status = CLIENT_OK;
         if (errno == EAGAIN)
@@ -113,6 +117,21 @@ enum client_status client_socket_flush(struct client_socket *sock, struct client
         if (status != CLIENT_OK)
             return status;
     }
+}
+
+enum client_status client_socket_flush(struct client_socket *sock, struct client_deadline deadline)
+{
+    if (sock->descriptor < 0)
+        return CLIENT_CLOSED;
+    struct client_buffer *out = &sock->out;
+    while (out->begin < out->end) {
+        size_t taken;
+        enum client_status status =
+            write_some(sock, deadline, out->data + out->begin, out->end - out->begin, &taken);
+        if (status != CLIENT_OK)
+            return status;
+        out->begin += taken;
+    }
     out->begin = out->end = 0;
     return CLIENT_OK;
 }
@@ -121,6 +140,14 @@ enum client_status client_socket_flush(struct client_socket *sock, struct client
 static enum client_status read_more(struct client_socket *sock, struct client_deadline deadline)
 {
     struct client_buffer *in = &sock->in;
+    if (sock->tls != NULL) {
+        size_t taken;
+        enum client_status status = client_tls_receive(sock->tls, in->data + in->end,
+                                                       in->capacity - in->end, deadline, &taken);
+        if (status == CLIENT_OK)
+            in->end += taken;
+        return status;
+    }
     for (;;) {
         ssize_t got = recv(sock->descriptor, in->data + in->end, in->capacity - in->end, 0);
         if (got > 0) {

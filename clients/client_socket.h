@@ -3,15 +3,16 @@
  *
  *   queue --> out: [.. queued ..] --flush--> descriptor --fill--> in: [.. unread ..] --> consume
  *
- * Private to clients/client.c; others use client.h. The descriptor never blocks: each call polls it
- * until its deadline, so a slow peer costs at most the timeout. Another kind of transport would be
- * written here and nowhere else.
+ * Private to the client library; others use client.h. The descriptor never blocks: each call polls
+ * it until its deadline, so a slow peer costs at most the timeout. Where there is a TLS session,
+ * bytes pass through it.
  *
  * Invariants:
  *   SOCKET-1  begin <= end <= capacity in both buffers, and their memory is there from the start.
  *   SOCKET-2  bytes handed out of `in` stay where they are until the next fill.
  *
  * Threads: one may queue and flush while another fills and consumes; only the descriptor is shared.
+ * With a TLS session: one at a time.
  */
 #ifndef CLIENTS_CLIENT_SOCKET_H
 #define CLIENTS_CLIENT_SOCKET_H
@@ -26,8 +27,11 @@ struct client_buffer {
     size_t capacity;
 };
 
+struct client_tls;
+
 struct client_socket {
-    int descriptor; /* -1: not connected */
+    int descriptor;         /* -1: not connected */
+    struct client_tls *tls; /* owned; NULL: plain */
     struct client_buffer in;
     struct client_buffer out;
 };

@@ -3,10 +3,10 @@
  */
 #include "clients/load_report.h"
 #include "clients/load_run.h"
+#include "clients/options.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define LONG_ONLY       256 /* the first of the values getopt gives for options without a letter */
 #define PIPELINE_KEYS   10000000u
 #define PROGRESS_S      10u
 #define SECONDS_DEFAULT 10
@@ -27,34 +26,11 @@ enum exit_code {
     EXIT_INTERRUPTED = 4,
 };
 
-enum kind {
-    FLAG,   /* bool */
-    WHOLE,  /* uint32_t */
-    LARGE,  /* uint64_t */
-    NUMBER, /* double */
-    TEXT,   /* const char * */
-    READ_BY_HAND,
-    HELP,
-};
-
-/* Returns NULL, or what is wrong with the text. */
-typedef const char *(*read_option)(struct load_plan *plan, const char *text);
-
-struct option_row {
-    const char *name;
-    char letter; /* 0: none */
-    enum kind kind;
-    size_t offset; /* in struct load_plan */
-    double min, max;
-    read_option read;
-    const char *argument; /* NULL: none */
-    const char *help;
-};
-
 /* ---- options that are more than a number ---- */
 
-static const char *read_port(struct load_plan *plan, const char *text)
+static const char *read_port(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     char *end;
     long port = strtol(text, &end, 10);
 
@@ -78,8 +54,9 @@ static bool read_range(const char *text, uint64_t most, uint64_t *min, uint64_t 
     return errno == 0 && *end == '\0' && *min <= *max && *max <= most;
 }
 
-static const char *read_value_bytes(struct load_plan *plan, const char *text)
+static const char *read_value_bytes(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     uint64_t min, max;
 
     if (!read_range(text, LOAD_VALUE_BYTES_MAX, &min, &max))
@@ -89,8 +66,9 @@ static const char *read_value_bytes(struct load_plan *plan, const char *text)
     return NULL;
 }
 
-static const char *read_ttl(struct load_plan *plan, const char *text)
+static const char *read_ttl(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     uint64_t min, max;
 
     if (!read_range(text, 60u * 60 * 24 * 30, &min, &max))
@@ -100,16 +78,18 @@ static const char *read_ttl(struct load_plan *plan, const char *text)
     return NULL;
 }
 
-static const char *read_corpus(struct load_plan *plan, const char *text)
+static const char *read_corpus(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     if (plan->items.corpora_count == LOAD_CORPORA_MAX)
         return "more than 32 of them";
     plan->items.corpora[plan->items.corpora_count++] = text;
     return NULL;
 }
 
-static const char *read_arrivals(struct load_plan *plan, const char *text)
+static const char *read_arrivals(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     if (strcmp(text, "poisson") != 0 && strcmp(text, "even") != 0)
         return "neither poisson nor even";
     plan->even_arrivals = text[0] == 'e';
@@ -133,8 +113,9 @@ static bool read_share(struct load_plan *plan, const char *text, size_t bytes)
     return false;
 }
 
-static const char *read_mix(struct load_plan *plan, const char *text)
+static const char *read_mix(void *target, const char *text)
 {
+    struct load_plan *plan = target;
     double sum = 0;
 
     memset(plan->mix, 0, sizeof(plan->mix));
@@ -159,76 +140,66 @@ static const char *read_mix(struct load_plan *plan, const char *text)
     {                                                                  \
         name, letter, kind, AT(member), min, max, NULL, argument, help \
     }
-#define BY_HAND(name, letter, read, argument, help)               \
-    {                                                             \
-        name, letter, READ_BY_HAND, 0, 0, 0, read, argument, help \
+#define BY_HAND(name, letter, read, argument, help)                  \
+    {                                                                \
+        name, letter, OPTIONS_BY_HAND, 0, 0, 0, read, argument, help \
     }
 
-static const struct option_row OPTIONS[] = {
-    ROW("host", 'H', TEXT, host, 0, 0, "NAME", "the server's (127.0.0.1)"),
+static const struct options_row ROWS[] = {
+    ROW("host", 'H', OPTIONS_TEXT, host, 0, 0, "NAME", "the server's (127.0.0.1)"),
     BY_HAND("port", 'p', read_port, "N", "the server's (11211)"),
-    ROW("socket", 's', TEXT, socket_path, 0, 0, "PATH", "a unix socket instead"),
-    ROW("connections", 'c', WHOLE, connections, 1, LOAD_CONNECTIONS_MAX, "N",
+    ROW("socket", 's', OPTIONS_TEXT, socket_path, 0, 0, "PATH", "a unix socket instead"),
+    ROW("connections", 'c', OPTIONS_WHOLE, connections, 1, LOAD_CONNECTIONS_MAX, "N",
         "of all threads (50)"),
-    ROW("depth", 'd', WHOLE, depth, 1, LOAD_DEPTH_MAX, "N",
+    ROW("depth", 'd', OPTIONS_WHOLE, depth, 1, LOAD_DEPTH_MAX, "N",
         "requests sent together on a connection, the next when all are answered (1);\n"
         "open loop: most on the way on a connection"),
-    ROW("threads", 'T', WHOLE, threads, 1, LOAD_THREADS_MAX, "N", "that make the load (1)"),
-    ROW("rate", 'r', NUMBER, rate, .001, 1e9, "N",
+    ROW("threads", 'T', OPTIONS_WHOLE, threads, 1, LOAD_THREADS_MAX, "N", "that make the load (1)"),
+    ROW("rate", 'r', OPTIONS_NUMBER, rate, .001, 1e9, "N",
         "open loop: requests a second of all threads, whether answered or not;\n"
         "latency counts from when a request was due (closed loop)"),
     BY_HAND("arrivals", 0, read_arrivals, "KIND", "open loop: poisson or even gaps (poisson)"),
-    ROW("spin", 0, FLAG, spin, 0, 0, NULL, "never sleep: sharper times, and a core of its own"),
-    ROW("seconds", 't', NUMBER, seconds, 0, 1e8, "N",
+    ROW("spin", 0, OPTIONS_FLAG, spin, 0, 0, NULL,
+        "never sleep: sharper times, and a core of its own"),
+    ROW("seconds", 't', OPTIONS_NUMBER, seconds, 0, 1e8, "N",
         "to measure (10; with --requests: no limit); 0: only --preload"),
-    ROW("requests", 'n', LARGE, requests, 1, 1e18, "N", "at most that many"),
-    ROW("warmup", 'w', NUMBER, warmup_s, 0, 1e8, "N", "seconds before, not counted (0)"),
+    ROW("requests", 'n', OPTIONS_LARGE, requests, 1, 1e18, "N", "at most that many"),
+    ROW("warmup", 'w', OPTIONS_NUMBER, warmup_s, 0, 1e8, "N", "seconds before, not counted (0)"),
     BY_HAND("mix", 'm', read_mix, "MIX", "weights of get, set, multiget, delete (get=90,set=10)"),
-    ROW("multiget", 'g', WHOLE, multiget_keys, 1, LOAD_MULTIGET_MAX, "N", "keys of each (100)"),
-    ROW("keys", 'k', LARGE, keys, 1, 1e10, "N", "different ones (100000)"),
-    ROW("zipf", 'z', NUMBER, skew, 0, 10, "S", "skew of popularity; 0: all alike (0)"),
-    ROW("prefix", 0, TEXT, items.prefix, 0, 0, "TEXT", "of keys (key:; of a corpus's: none)"),
-    ROW("key-bytes", 0, LARGE, items.key_bytes_min, 1, LOAD_KEY_BYTES_MAX, "N",
+    ROW("multiget", 'g', OPTIONS_WHOLE, multiget_keys, 1, LOAD_MULTIGET_MAX, "N",
+        "keys of each (100)"),
+    ROW("keys", 'k', OPTIONS_LARGE, keys, 1, 1e10, "N", "different ones (100000)"),
+    ROW("zipf", 'z', OPTIONS_NUMBER, skew, 0, 10, "S", "skew of popularity; 0: all alike (0)"),
+    ROW("prefix", 0, OPTIONS_TEXT, items.prefix, 0, 0, "TEXT",
+        "of keys (key:; of a corpus's: none)"),
+    ROW("key-bytes", 0, OPTIONS_LARGE, items.key_bytes_min, 1, LOAD_KEY_BYTES_MAX, "N",
         "zeros fill keys up to it (16)"),
     BY_HAND("value-bytes", 'v', read_value_bytes, "N[-M]", "size of values (300)"),
-    ROW("random-values", 0, FLAG, items.random_values, 0, 0, NULL,
+    ROW("random-values", 0, OPTIONS_FLAG, items.random_values, 0, 0, NULL,
         "bytes that nothing compresses; else words"),
     BY_HAND("corpus", 'C', read_corpus, "PATH",
             "keys and values of a file NAME.kv or NAME.kv.zst, or of all in a folder;\n"
             "may be repeated; FILE=WEIGHT: that share of the items"),
     BY_HAND("ttl", 'e', read_ttl, "N[-M]", "seconds that items live (0: until evicted)"),
-    ROW("preload", 'P', FLAG, preload, 0, 0, NULL, "store every key once before"),
-    ROW("no-verify", 0, FLAG, verify, 0, 0, NULL, "do not compare the bytes of values"),
-    ROW("must-hit", 0, FLAG, must_hit, 0, 0, NULL, "a miss is an error"),
-    ROW("seed", 0, LARGE, seed, 0, 1e18, "N", "of all that is drawn (1)"),
-    ROW("timeout", 0, WHOLE, timeout_s, 1, 86400, "N", "seconds without an answer: an error (10)"),
-    ROW("progress", 0, WHOLE, progress_s, 0, 86400, "N",
+    ROW("preload", 'P', OPTIONS_FLAG, preload, 0, 0, NULL, "store every key once before"),
+    ROW("no-verify", 0, OPTIONS_FLAG, verify, 0, 0, NULL, "do not compare the bytes of values"),
+    ROW("must-hit", 0, OPTIONS_FLAG, must_hit, 0, 0, NULL, "a miss is an error"),
+    ROW("seed", 0, OPTIONS_LARGE, seed, 0, 1e18, "N", "of all that is drawn (1)"),
+    ROW("timeout", 0, OPTIONS_WHOLE, timeout_s, 1, 86400, "N",
+        "seconds without an answer: an error (10)"),
+    ROW("progress", 0, OPTIONS_WHOLE, progress_s, 0, 86400, "N",
         "seconds between lines on stderr (10); 0: none"),
-    ROW("json", 'j', FLAG, json, 0, 0, NULL, "one JSON object instead of the table"),
-    {"help", 'h', HELP, 0, 0, 0, NULL, NULL, "this"},
+    ROW("json", 'j', OPTIONS_FLAG, json, 0, 0, NULL, "one JSON object instead of the table"),
+    {"help", 'h', OPTIONS_HELP, 0, 0, 0, NULL, NULL, "this"},
 };
+
+static const struct options_table OPTIONS = {"zbload", ROWS, COUNT_OF(ROWS)};
 
 static void print_help(void)
 {
     printf("zbload - load for a memcached server, and how long it takes to answer\n\n"
            "usage: zbload [option]...\n\n");
-    for (size_t i = 0; i < COUNT_OF(OPTIONS); i++) {
-        const struct option_row *row = &OPTIONS[i];
-        char name[40];
-        char letter[5] = "    ";
-
-        if (row->letter != 0)
-            (void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-        (void)snprintf(name, sizeof(name), "%s%s%s", row->name, row->argument != NULL ? " " : "",
-                       row->argument != NULL ? row->argument : "");
-        printf("  %s--%-19s ", letter, name);
-        for (const char *at = row->help; *at != '\0'; at++) {
-            (void)putchar(*at);
-            if (*at == '\n')
-                printf("%28s", "");
-        }
-        (void)putchar('\n');
-    }
+    options_help(stdout, &OPTIONS);
     printf("\nValues follow from their keys: every byte that comes back is compared. Quantiles of\n"
            "latency are at most .8 %% too high, never too low; the largest is exact.\n\n"
            "Exit status: 0 all is well; 1 wrong bytes or a refusal (with --must-hit also a miss);\n"
@@ -239,91 +210,25 @@ static void print_help(void)
 
 static _Noreturn void bad_usage(const char *name, const char *text, const char *why)
 {
-    fprintf(stderr, "zbload: --%s%s%s: %s (zbload --help)\n", name, text != NULL ? " " : "",
-            text != NULL ? text : "", why);
+    options_complain(&OPTIONS, name, text, why);
     exit(EXIT_BAD_USAGE);
-}
-
-static double read_number(const struct option_row *row, const char *text)
-{
-    char why[96];
-    char *end;
-    double number = strtod(text, &end);
-    bool whole = row->kind != NUMBER;
-
-    if (end != text && *end == '\0' && number >= row->min && number <= row->max &&
-        (!whole || strspn(text, "0123456789") == strlen(text)))
-        return number;
-    (void)snprintf(why, sizeof(why), "not a %snumber from %.15g to %.15g", whole ? "whole " : "",
-                   row->min, row->max);
-    bad_usage(row->name, text, why);
-}
-
-static void read_row(struct load_plan *plan, const struct option_row *row, const char *text)
-{
-    uint8_t *member = (uint8_t *)plan + row->offset;
-    const char *why;
-
-    switch (row->kind) {
-    case FLAG:
-        /* Of those that are on from the start the option says "no". */
-        *(bool *)member = !*(bool *)member;
-        return;
-    case WHOLE:
-        *(uint32_t *)(void *)member = (uint32_t)read_number(row, text);
-        return;
-    case LARGE:
-        (void)read_number(row, text);
-        *(uint64_t *)(void *)member = strtoull(text, NULL, 10);
-        return;
-    case NUMBER:
-        *(double *)(void *)member = read_number(row, text);
-        return;
-    case TEXT:
-        *(const char **)(void *)member = text;
-        return;
-    case READ_BY_HAND:
-        why = row->read(plan, text);
-        if (why != NULL)
-            bad_usage(row->name, text, why);
-        return;
-    case HELP:
-        print_help();
-        exit(EXIT_GOOD);
-    }
 }
 
 static void read_arguments(struct load_plan *plan, int argc, char **argv)
 {
-    struct option longs[COUNT_OF(OPTIONS) + 1] = {{0}};
-    bool given[COUNT_OF(OPTIONS)] = {false};
-    char shorts[2 * COUNT_OF(OPTIONS) + 1] = "";
-    size_t at = 0;
-    int got;
+    int first;
 
-    for (size_t i = 0; i < COUNT_OF(OPTIONS); i++) {
-        const struct option_row *row = &OPTIONS[i];
-
-        longs[i] = (struct option){row->name, row->argument != NULL, NULL, LONG_ONLY + (int)i};
-        if (row->letter != 0)
-            shorts[at++] = row->letter;
-        if (row->letter != 0 && row->argument != NULL)
-            shorts[at++] = ':';
+    switch (options_read(&OPTIONS, plan, argc, argv, &first)) {
+    case OPTIONS_ASK_HELP:
+        print_help();
+        exit(EXIT_GOOD);
+    case OPTIONS_BAD:
+        exit(EXIT_BAD_USAGE);
+    case OPTIONS_READ:
+        break;
     }
-    while ((got = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        size_t i = got >= LONG_ONLY ? (size_t)(got - LONG_ONLY) : 0;
-
-        while (got < LONG_ONLY && i < COUNT_OF(OPTIONS) && OPTIONS[i].letter != got)
-            i++;
-        if (i == COUNT_OF(OPTIONS))
-            exit(EXIT_BAD_USAGE); /* getopt has said why */
-        if (OPTIONS[i].kind == FLAG && given[i])
-            continue;
-        given[i] = true;
-        read_row(plan, &OPTIONS[i], optarg);
-    }
-    if (optind < argc) {
-        fprintf(stderr, "zbload: \"%s\" is no option (zbload --help)\n", argv[optind]);
+    if (first < argc) {
+        fprintf(stderr, "zbload: \"%s\" is no option (zbload --help)\n", argv[first]);
         exit(EXIT_BAD_USAGE);
     }
 }

@@ -599,6 +599,110 @@ static void unix_sockets(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* ---- meta commands, logins ---- */
+
+static void meta_requests_are_written(void **state)
+{
+    struct stage *stage = *state;
+    struct client *client = stage->client;
+    const struct client_slice value = {(const uint8_t *)"a\r\n", 3};
+    static const uint8_t LONG[188] = {0};
+    struct client_meta reply;
+    assert_int_equal(client_queue_meta(client, "mg", "k", 1, NULL, "v t f"), CLIENT_OK);
+    assert_int_equal(client_queue_meta(client, "ms", "k", 1, &value, "F1 ME"), CLIENT_OK);
+    assert_int_equal(client_queue_meta(client, "md", "a b", 3, NULL, ""), CLIENT_OK);
+    assert_int_equal(client_queue_meta(client, "mg", "\n", 1, NULL, "v"), CLIENT_OK);
+    assert_int_equal(client_queue_meta(client, "mg", "\xff\x01\x02\x03\xfe", 5, NULL, "v"),
+                     CLIENT_OK);
+    assert_int_equal(client_queue_meta(client, "mg", "", 0, NULL, "v"), CLIENT_BAD_KEY);
+    assert_int_equal(client_queue_meta(client, "mg", LONG, 187, NULL, "v"), CLIENT_BAD_KEY);
+    assert_int_equal(client_flush(client), CLIENT_OK);
+    heard(stage, "mg k v t f\r\nms k 3 F1 ME\r\na\r\n\r\nmd YSBi  b\r\nmg Cg== v b\r\n"
+                 "mg /wECA/4= v b\r\n");
+    say(stage, "VA 3 t-1 f4294967295\r\na\r\n\r\nHD\r\nNF\r\nEN\r\nNS c5\r\nEX\r\n");
+    int64_t number;
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_OK);
+    slice_equals(reply.data, "a\r\n");
+    assert_true(client_meta_number(&reply, 't', &number) && number == -1);
+    assert_true(client_meta_number(&reply, 'f', &number) && number == UINT32_MAX);
+    assert_false(client_meta_number(&reply, 'c', &number));
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_OK);
+    assert_int_equal(reply.data.bytes, 0);
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_NOT_FOUND);
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_NOT_FOUND);
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_NOT_STORED);
+    assert_true(client_meta_number(&reply, 'c', &number) && number == 5);
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_EXISTS);
+    say(stage, "ERROR\r\n");
+    assert_int_equal(client_read_meta(client, &reply), CLIENT_REFUSED);
+    assert_true(client_connected(client));
+}
+
+static void hostile_meta_replies(void **state)
+{
+    static const char *const CASES[] = {
+        "VA\r\n",
+        "VA x\r\n",
+        "VA -1\r\n",
+        "VA 1073741825 t1\r\n",
+        "VA 18446744073709551615\r\n",
+        "VA 1\r\nabcd\r\n",
+        "STORED\r\n",
+        "HDX\r\n",
+        "\r\n",
+    };
+    struct stage *stage = *state;
+    struct client_meta reply;
+    char line[CLIENT_FLAGS_BYTES_MAX + 8] = "HD ";
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        say(stage, CASES[i]);
+        assert_int_equal(client_read_meta(stage->client, &reply), CLIENT_UNEXPECTED);
+        assert_false(client_connected(stage->client));
+        stage_connect(stage);
+    }
+    memset(line + 3, 'x', CLIENT_FLAGS_BYTES_MAX);
+    memcpy(line + 3 + CLIENT_FLAGS_BYTES_MAX, "\r\n", 3);
+    say(stage, line);
+    assert_int_equal(client_read_meta(stage->client, &reply), CLIENT_UNEXPECTED);
+}
+
+static void stores_in_a_pipeline(void **state)
+{
+    struct stage *stage = *state;
+    struct client_item item = {.key = "k", .key_bytes = 1, .value = "v", .value_bytes = 1};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(client_queue_store(stage->client, CLIENT_ADD, &item), CLIENT_OK);
+    assert_int_equal(client_flush(stage->client), CLIENT_OK);
+    heard(stage, "add k 0 0 1\r\nv\r\nadd k 0 0 1\r\nv\r\nadd k 0 0 1\r\nv\r\n");
+    say(stage, "STORED\r\nNOT_STORED\r\nSTORED\r\n");
+    assert_int_equal(client_read_reply(stage->client), CLIENT_OK);
+    assert_int_equal(client_read_reply(stage->client), CLIENT_NOT_STORED);
+    assert_int_equal(client_read_reply(stage->client), CLIENT_OK);
+}
+
+static void logins(void **state)
+{
+    struct stage *stage = *state;
+    char longest[CLIENT_LOGIN_BYTES_MAX];
+    say(stage, "CLIENT_ERROR authentication failure\r\n");
+    assert_int_equal(client_login(stage->client, "user", "pass"), CLIENT_REFUSED);
+    /* A server that asks for none must not keep it. */
+    heard(stage, "set login 0 -1 9\r\nuser pass\r\n");
+    memset(longest, 'p', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(client_login(stage->client, "user", longest), CLIENT_NO_MEMORY);
+    assert_true(client_connected(stage->client));
+}
+
+static void tls_that_cannot_be(void **state)
+{
+    struct stage *stage = *state;
+    const struct client_tls_how nowhere = {.ca_file = "/nowhere.pem"};
+    assert_int_equal(client_use_tls(stage->client, &nowhere), CLIENT_TLS_FAILED);
+    assert_non_null(strstr(client_text(stage->client), "/nowhere.pem"));
+    stage_connect(stage); /* plain */
+}
+
 static void every_status_has_a_text(void **state)
 {
     (void)state;
@@ -630,6 +734,11 @@ int main(void)
         STAGED(a_closed_connection),
         STAGED(nobody_there),
         STAGED(unix_sockets),
+        STAGED(meta_requests_are_written),
+        STAGED(hostile_meta_replies),
+        STAGED(stores_in_a_pipeline),
+        STAGED(logins),
+        STAGED(tls_that_cannot_be),
         cmocka_unit_test(every_status_has_a_text),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));

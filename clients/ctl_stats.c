@@ -1,0 +1,217 @@
+/* stats: a column of names, one of values, one of what they are in units that people read. */
+#include "clients/ctl_commands.h"
+#include "clients/ctl_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define NAME_WIDTH_MAX  64u
+#define SECTION_BYTES   100u
+#define STATS_BYTES_MAX ((size_t)64 << 20) /* of all names and values together */
+
+struct figure {
+    size_t name, value; /* where they begin in the text, each ended by a 0 */
+};
+
+struct figures {
+    char *text;
+    size_t text_bytes, text_room;
+    struct figure *rows;
+    size_t count, room;
+};
+
+/* ---- reading ---- */
+
+static bool add_text(struct figures *figures, struct client_slice slice, size_t *at)
+{
+    if (figures->text_room - figures->text_bytes < slice.bytes + 1) {
+        size_t room = figures->text_room * 2 + slice.bytes + 4096;
+        char *grown = room <= STATS_BYTES_MAX ? realloc(figures->text, room) : NULL;
+
+        if (grown == NULL)
+            return false;
+        figures->text = grown;
+        figures->text_room = room;
+    }
+    *at = figures->text_bytes;
+    memcpy(figures->text + *at, slice.data, slice.bytes);
+    figures->text[*at + slice.bytes] = '\0';
+    figures->text_bytes += slice.bytes + 1;
+    return true;
+}
+
+static bool add_figure(struct figures *figures, const struct client_stat *stat)
+{
+    struct figure *row;
+
+    if (figures->count == figures->room) {
+        size_t room = figures->room * 2 + 128;
+        struct figure *grown = realloc(figures->rows, room * sizeof(*grown));
+
+        if (grown == NULL)
+            return false;
+        figures->rows = grown;
+        figures->room = room;
+    }
+    row = &figures->rows[figures->count++];
+    return add_text(figures, stat->name, &row->name) && add_text(figures, stat->value, &row->value);
+}
+
+static enum client_status read_figures(struct ctl *ctl, const char *section,
+                                       struct figures *figures)
+{
+    enum client_status status = client_stats(ctl->client, section);
+
+    while (status == CLIENT_OK) {
+        struct client_stat stat;
+
+        status = client_read_stat(ctl->client, &stat);
+        if (status == CLIENT_OK && !add_figure(figures, &stat)) {
+            client_close(ctl->client);
+            status = CLIENT_NO_MEMORY;
+        }
+    }
+    return status;
+}
+
+/* ---- units ---- */
+
+static bool ends_in(const char *name, const char *end)
+{
+    size_t name_bytes = strlen(name), end_bytes = strlen(end);
+
+    return name_bytes >= end_bytes && strcmp(name + name_bytes - end_bytes, end) == 0;
+}
+
+/* What memcached and zbcached call their figures. */
+static const struct {
+    const char *end; /* of a figure's name */
+    enum unit {
+        BYTES,
+        SECONDS,
+        MOMENT
+    } unit;
+} UNITS[] = {
+    {"bytes", BYTES},          {"_bytes_max", BYTES},
+    {"total_malloced", BYTES}, {"mem_requested", BYTES},
+    {"bytes_read", BYTES},     {"bytes_written", BYTES},
+    {"bytes_read_buf", BYTES}, {"chunk_size", BYTES},
+    {"item_size_max", BYTES},  {"read_buf_bytes_free", BYTES},
+    {"uptime", SECONDS},       {"secs_since_last_cmd", SECONDS},
+    {":age", SECONDS},         {"evicted_time", SECONDS},
+    {"time", MOMENT},
+};
+
+static const char *in_units(const char *name, const char *value, char text[32])
+{
+    char *end;
+    double number = strtod(value, &end);
+    time_t moment = (time_t)number;
+    struct tm parts;
+    size_t i = 0;
+
+    text[0] = '\0';
+    while (i < sizeof(UNITS) / sizeof(UNITS[0]) && !ends_in(name, UNITS[i].end))
+        i++;
+    if (i == sizeof(UNITS) / sizeof(UNITS[0]) || end == value || *end != '\0')
+        return text;
+    switch (UNITS[i].unit) {
+    case BYTES:
+        return number < 1024 ? text : ctl_put_bytes(number, text);
+    case SECONDS:
+        if (number >= 86400)
+            (void)snprintf(text, 32, "%.1f days", number / 86400);
+        else if (number >= 3600)
+            (void)snprintf(text, 32, "%.1f hours", number / 3600);
+        else if (number >= 60)
+            (void)snprintf(text, 32, "%.1f minutes", number / 60);
+        return text;
+    case MOMENT:
+        if (strcmp(name, "time") == 0 && gmtime_r(&moment, &parts) != NULL)
+            (void)strftime(text, 32, "%F %T UTC", &parts);
+        return text;
+    }
+    return text;
+}
+
+/* ---- writing ---- */
+
+static void put_table(FILE *out, const struct figures *figures)
+{
+    int names = 0, values = 0;
+
+    for (size_t i = 0; i < figures->count; i++) {
+        int name = (int)strnlen(figures->text + figures->rows[i].name, NAME_WIDTH_MAX);
+        int value = (int)strnlen(figures->text + figures->rows[i].value, NAME_WIDTH_MAX / 2);
+
+        names = name > names ? name : names;
+        values = value > values ? value : values;
+    }
+    for (size_t i = 0; i < figures->count; i++) {
+        const char *name = figures->text + figures->rows[i].name;
+        const char *value = figures->text + figures->rows[i].value;
+        char unit[32];
+
+        (void)in_units(name, value, unit);
+        fprintf(out, "%-*s  %*s%s%s\n", names, name, values, value, unit[0] != '\0' ? "  " : "",
+                unit);
+    }
+}
+
+/* A number as JSON writes them, which is stricter than what strtod() takes. */
+static bool is_number(const char *text)
+{
+    size_t at = text[0] == '-' ? 1 : 0;
+    size_t digits = strspn(text + at, "0123456789");
+
+    if (digits == 0 || (digits > 1 && text[at] == '0'))
+        return false;
+    at += digits;
+    if (text[at] == '.') {
+        digits = strspn(text + at + 1, "0123456789");
+        at += digits > 0 ? digits + 1 : 0;
+    }
+    return text[at] == '\0';
+}
+
+static void put_json(FILE *out, const struct figures *figures)
+{
+    fprintf(out, "{");
+    for (size_t i = 0; i < figures->count; i++) {
+        const char *name = figures->text + figures->rows[i].name;
+        const char *value = figures->text + figures->rows[i].value;
+
+        fprintf(out, "%s\n  ", i > 0 ? "," : "");
+        ctl_put_json(out, name, strlen(name));
+        fprintf(out, ": ");
+        if (is_number(value))
+            fprintf(out, "%s", value);
+        else
+            ctl_put_json(out, value, strlen(value));
+    }
+    fprintf(out, "\n}\n");
+}
+
+enum ctl_exit ctl_stats(struct ctl *ctl, char **words, int count)
+{
+    struct figures figures = {0};
+    char section[SECTION_BYTES] = "";
+    size_t used = 0;
+    enum client_status status;
+
+    for (int i = 0; i < count; i++) {
+        int more =
+            snprintf(section + used, sizeof(section) - used, "%s%s", i > 0 ? " " : "", words[i]);
+
+        if (more < 0 || (size_t)more >= sizeof(section) - used)
+            return ctl_fail(ctl->client, words[i], CLIENT_BAD_KEY);
+        used += (size_t)more;
+    }
+    status = read_figures(ctl, section, &figures);
+    if (status == CLIENT_END)
+        (ctl->options->json ? put_json : put_table)(ctl->out, &figures);
+    free(figures.text);
+    free(figures.rows);
+    return status == CLIENT_END ? CTL_GOOD : ctl_fail(ctl->client, "stats", status);
+}

@@ -1,0 +1,105 @@
+/*
+ * zbctl.c - the command-line tool for memcached servers: options, then a command or the prompt.
+ */
+#include "clients/ctl.h"
+#include "clients/options.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define AT(member)      offsetof(struct ctl_options, member)
+#define ROW(name, letter, kind, member, min, max, argument, help)                \
+    {                                                                            \
+        name, letter, OPTIONS_##kind, AT(member), min, max, NULL, argument, help \
+    }
+
+static const struct options_row ROWS[] = {
+    ROW("server", 's', TEXT, server, 0, 0, "ADDRESS",
+        "host, host:port, [address]:port, /path/of.socket; with \"tls:\" in\n"
+        "front over TLS (127.0.0.1:11211)"),
+    ROW("auth-file", 'a', TEXT, auth_file, 0, 0, "FILE",
+        "its first line is user:password; without it $ZBCTL_AUTH is"),
+    ROW("to-auth-file", 0, TEXT, to_auth_file, 0, 0, "FILE",
+        "the same for the second server of warm; $ZBCTL_TO_AUTH"),
+    ROW("tls", 'Z', FLAG, tls, 0, 0, NULL, "all servers over TCP by TLS"),
+    ROW("tls-ca", 0, TEXT, tls_how.ca_file, 0, 0, "FILE",
+        "certificates of who may sign the server's (the system's)"),
+    ROW("tls-name", 0, TEXT, tls_how.name, 0, 0, "NAME",
+        "what the server's certificate is for (the host)"),
+    ROW("tls-cert", 0, TEXT, tls_how.certificate_file, 0, 0, "FILE", "certificate to show"),
+    ROW("tls-key", 0, TEXT, tls_how.key_file, 0, 0, "FILE", "its key (in --tls-cert)"),
+    ROW("tls-trust-anybody", 0, FLAG, tls_how.trust_anybody, 0, 0, NULL,
+        "do not verify: whoever is on the way can read along"),
+    ROW("timeout", 't', NUMBER, timeout_s, .001, 86400, "SECONDS",
+        "to connect and for each answer (10)"),
+    ROW("rate", 'r', NUMBER, rate, .001, CTL_RATE_MAX, "N",
+        "items a second (save, warm: 10000; load: no limit)"),
+    ROW("overwrite", 0, FLAG, overwrite, 0, 0, NULL, "load, warm: also what is there already"),
+    ROW("json", 'j', FLAG, json, 0, 0, NULL, "stats, dump: for programs"),
+    ROW("count", 'c', WHOLE, count, 1, 1000000, "N", "pings (1)"),
+    ROW("progress", 0, FLAG, progress, 0, 0, NULL, "shown also where stderr is no terminal"),
+    {"help", 'h', OPTIONS_HELP, 0, 0, 0, NULL, NULL, "this"},
+};
+
+static const struct options_table OPTIONS = {"zbctl", ROWS, COUNT_OF(ROWS)};
+
+static void print_help(void)
+{
+    printf(
+        "zbctl - look at, fill, copy a memcached server\n\n"
+        "usage: zbctl [option]... command [argument]...     a value that begins with -: after --\n"
+        "       zbctl [option]...                           a prompt; or commands from stdin\n\n");
+    ctl_commands_help(stdout);
+    printf("\n");
+    options_help(stdout, &OPTIONS);
+    printf("\nExit status: 0 done; 1 not found, not stored, refused; 2 the command line is wrong;\n"
+           "3 the server was not reached, not trusted or lost; 4 interrupted; 5 a file on this\n"
+           "side cannot be read or written.\n");
+}
+
+/* SIGINT and SIGTERM end long commands in order; SIGPIPE is an error of writing. */
+static int take_signals(void)
+{
+    sigset_t signals;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_options options = {
+        .server = "127.0.0.1:11211",
+        .timeout_s = 10,
+        .count = 1,
+    };
+    struct ctl ctl = {.options = &options, .client = client_new(), .out = stdout, .signals = -1};
+    enum ctl_exit code = CTL_BAD_USAGE;
+    int first;
+
+    switch (options_read(&OPTIONS, &options, argc, argv, &first)) {
+    case OPTIONS_ASK_HELP:
+        print_help();
+        code = CTL_GOOD;
+        break;
+    case OPTIONS_BAD:
+        break;
+    case OPTIONS_READ:
+        ctl.signals = take_signals();
+        if (ctl.client == NULL || ctl.signals < 0)
+            code = ctl_complain("start");
+        else
+            code = first < argc ? ctl_run(&ctl, argv + first, argc - first) : ctl_prompt(&ctl);
+        break;
+    }
+    client_free(ctl.client);
+    return (int)code;
+}

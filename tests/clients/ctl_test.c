@@ -1,0 +1,234 @@
+/*
+ * ctl_test.c - zbctl's parts one by one: addresses, numbers, and files of items that were changed
+ * in every bit and cut off at every byte.
+ */
+/* cmocka.h stands on the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "clients/ctl_connect.h"
+#include "clients/ctl_file.h"
+#include "clients/ctl_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define FILE_BYTES      4096u
+
+static void addresses(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+        bool tls;
+    } GOOD[] = {
+        {"localhost", "localhost", 11211, false},
+        {"host:1", "host", 1, false},
+        {"1.2.3.4:65535", "1.2.3.4", 65535, false},
+        {"[::1]:11212", "::1", 11212, false},
+        {"[::1]", "::1", 11211, false},
+        {"::1", "::1", 11211, false},
+        {"/a/b.sock", "/a/b.sock", 0, false},
+        {"tls:host:5", "host", 5, true},
+        {"tls:[fe80::1]:5", "fe80::1", 5, true},
+    };
+    static const char *const BAD[] = {"",       ":1",    "host:",   "host:0",  "host:65536",
+                                      "host:x", "[::1",  "[::1]x",  "[::1]:",  "[]:1",
+                                      "tls:",   "tls:[", "host:+1", "host: 1", "[::1]1"};
+    char longest[CTL_HOST_BYTES + 1];
+    struct ctl_address address;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(GOOD); i++) {
+        assert_true(ctl_address_read(GOOD[i].text, &address));
+        assert_string_equal(address.host, GOOD[i].host);
+        assert_int_equal(address.port, GOOD[i].port);
+        assert_int_equal(address.tls, GOOD[i].tls);
+    }
+    for (size_t i = 0; i < COUNT_OF(BAD); i++) {
+        if (ctl_address_read(BAD[i], &address))
+            fail_msg("\"%s\" was taken for an address", BAD[i]);
+    }
+    memset(longest, 'h', CTL_HOST_BYTES);
+    longest[CTL_HOST_BYTES] = '\0';
+    assert_false(ctl_address_read(longest, &address));
+    longest[CTL_HOST_BYTES - 1] = '\0';
+    assert_true(ctl_address_read(longest, &address));
+}
+
+static void numbers_for_people(void **state)
+{
+    char text[32];
+
+    (void)state;
+    assert_string_equal(ctl_put_count(0, text), "0");
+    assert_string_equal(ctl_put_count(999, text), "999");
+    assert_string_equal(ctl_put_count(1000, text), "1,000");
+    assert_string_equal(ctl_put_count(UINT64_MAX, text), "18,446,744,073,709,551,615");
+    assert_string_equal(ctl_put_bytes(1023, text), "1023 B");
+    assert_string_equal(ctl_put_bytes(1024, text), "1.00 KiB");
+    assert_string_equal(ctl_put_bytes(64 << 20, text), "64.0 MiB");
+    assert_string_equal(ctl_put_bytes(1.5e15, text), "1364 TiB");
+}
+
+static size_t read_uri(const char *text, uint8_t *bytes, size_t room)
+{
+    return ctl_read_uri((const uint8_t *)text, strlen(text), bytes, room);
+}
+
+static void keys_of_dumps(void **state)
+{
+    static const char *const BAD[] = {"", "%", "%4", "%4g", "a%", "abcde", "%20%20%20%20%20"};
+    uint8_t bytes[4];
+
+    (void)state;
+    assert_int_equal(read_uri("a%20%fF", bytes, sizeof(bytes)), 3);
+    assert_memory_equal(bytes, "a \xff", 3);
+    assert_int_equal(read_uri("%00%25", bytes, sizeof(bytes)), 2);
+    assert_memory_equal(bytes, "\0%", 2);
+    for (size_t i = 0; i < COUNT_OF(BAD); i++)
+        assert_int_equal(read_uri(BAD[i], bytes, sizeof(bytes)), 0);
+}
+
+/* ---- files ---- */
+
+static struct ctl_item make_item(const char *key, const char *value, uint32_t flags)
+{
+    return (struct ctl_item){.key = {(const uint8_t *)key, strlen(key)},
+                             .value = {(const uint8_t *)value, strlen(value)},
+                             .flags = flags};
+}
+
+/* Three items; returns the file's bytes. */
+static size_t write_file(uint8_t *bytes)
+{
+    const struct ctl_item items[] = {make_item("a", "", 0), make_item("key:2", "value\r\n", 7),
+                                     make_item("b", "x", UINT32_MAX)};
+    const int64_t ends[] = {-1, 1800000000, 0};
+    FILE *stream = fmemopen(bytes, FILE_BYTES, "w");
+    struct ctl_file file;
+    long count;
+
+    assert_true(ctl_file_begin(&file, stream));
+    for (size_t i = 0; i < COUNT_OF(items); i++)
+        assert_true(ctl_file_put(&file, &items[i], ends[i]));
+    assert_true(ctl_file_finish(&file));
+    count = ftell(stream);
+    assert_int_equal(fclose(stream), 0);
+    assert_true(count > 0);
+    return (size_t)count;
+}
+
+/* Reads what is there; how it ended. @items: how many came before. Each must be one of the three.
+ */
+static enum ctl_file_status read_file(const uint8_t *bytes, size_t count, uint64_t *items)
+{
+    uint8_t *copy = malloc(count);
+    FILE *stream;
+    struct ctl_file file;
+    enum ctl_file_status status;
+
+    assert_non_null(copy);
+    memcpy(copy, bytes, count);
+    stream = fmemopen(copy, count, "r");
+    assert_non_null(stream);
+    status = ctl_file_open(&file, stream);
+    while (status == CTL_FILE_OK) {
+        struct ctl_item item;
+        int64_t expires_at_s;
+
+        status = ctl_file_next(&file, &item, &expires_at_s);
+        if (status != CTL_FILE_OK)
+            break;
+        switch (file.count) {
+        case 1:
+            assert_true(item.value.bytes == 0 && item.flags == 0 && expires_at_s == -1);
+            break;
+        case 2:
+            assert_true(item.key.bytes == 5 && memcmp(item.value.data, "value\r\n", 7) == 0);
+            assert_true(item.flags == 7 && expires_at_s == 1800000000);
+            break;
+        default:
+            assert_true(file.count == 3 && item.flags == UINT32_MAX && expires_at_s == 0);
+        }
+    }
+    *items = file.count;
+    ctl_file_fini(&file);
+    (void)fclose(stream);
+    free(copy);
+    return status;
+}
+
+static void files_come_back(void **state)
+{
+    uint8_t bytes[FILE_BYTES];
+    uint64_t items;
+
+    (void)state;
+    assert_int_equal(read_file(bytes, write_file(bytes), &items), CTL_FILE_END);
+    assert_true(items == 3);
+}
+
+static void files_cut_off(void **state)
+{
+    uint8_t bytes[FILE_BYTES];
+    size_t count = write_file(bytes);
+    uint64_t items;
+
+    (void)state;
+    for (size_t i = 1; i < count; i++)
+        assert_int_equal(read_file(bytes, i, &items), CTL_FILE_DAMAGED);
+    bytes[count] = 0;
+    assert_int_equal(read_file(bytes, count + 1, &items), CTL_FILE_DAMAGED);
+}
+
+static void files_with_a_bit_changed(void **state)
+{
+    uint8_t bytes[FILE_BYTES];
+    size_t count = write_file(bytes);
+    uint64_t items;
+
+    (void)state;
+    for (size_t i = 0; i < count * 8; i++) {
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+        assert_int_equal(read_file(bytes, count, &items), CTL_FILE_DAMAGED);
+        bytes[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+}
+
+/* Lengths that are lies size no memory: under the sanitizers' limit of 2 GiB, and quick. */
+static void files_that_lie(void **state)
+{
+    uint8_t bytes[FILE_BYTES] = "zbitems1\1\1";
+    uint64_t items;
+
+    (void)state;
+    memset(bytes + 10, 0xff, 12);
+    assert_int_equal(read_file(bytes, FILE_BYTES, &items), CTL_FILE_DAMAGED);
+    memcpy(bytes + 14, "\0\0\0\x40", 4); /* 1 GiB, the most there can be */
+    assert_int_equal(read_file(bytes, FILE_BYTES, &items), CTL_FILE_DAMAGED);
+    bytes[9] = 0;
+    assert_int_equal(read_file(bytes, FILE_BYTES, &items), CTL_FILE_DAMAGED);
+    bytes[9] = 251;
+    assert_int_equal(read_file(bytes, FILE_BYTES, &items), CTL_FILE_DAMAGED);
+    assert_true(items == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses),      cmocka_unit_test(numbers_for_people),
+        cmocka_unit_test(keys_of_dumps),  cmocka_unit_test(files_come_back),
+        cmocka_unit_test(files_cut_off),  cmocka_unit_test(files_with_a_bit_changed),
+        cmocka_unit_test(files_that_lie),
+    };
+
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
