@@ -66,6 +66,8 @@ static const int ALLOWED[] = {
     SCMP_SYS(stat),
     SCMP_SYS(lseek),
     SCMP_SYS(pread64),
+    /* the pages of a memory file (-e) */
+    SCMP_SYS(fallocate),
     /* threads, signals, the end */
     SCMP_SYS(set_robust_list),
     SCMP_SYS(rseq),
@@ -118,7 +120,7 @@ static int refuse_clone3(scmp_filter_ctx filter)
 /* To nobody but itself: "shutdown", and abort(). */
 static int allow_signals(scmp_filter_ctx filter)
 {
-    const struct scmp_arg_cmp itself = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
+    const struct scmp_arg_cmp itself = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
     const int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, itself);
 
     return failed ? failed : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, itself);
@@ -126,7 +128,7 @@ static int allow_signals(scmp_filter_ctx filter)
 
 static int allow_unlink(scmp_filter_ctx filter, const char *path)
 {
-    const struct scmp_arg_cmp this_one = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)path);
+    const struct scmp_arg_cmp this_one = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)(uintptr_t)path, 0);
 
     return path == NULL ? 0
                         : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(unlink), 1, this_one);
