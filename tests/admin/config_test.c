@@ -638,7 +638,7 @@ static void test_no_difference(void **state)
             count++;
         }
     }
-    assert_int_equal(count, 5);
+    assert_int_equal(count, 4);
     assert_non_null(strstr(all, ",relaxed_privileges,"));
     assert_int_equal(PARSE(fixture, "-t", "5"), CONFIG_OK);
     config_settings(&fixture->config, keep_setting, &shown[0]);
