@@ -37,7 +37,10 @@ struct ctl_options {
     struct client_tls_how tls_how;
     double rate; /* of items a second; 0: the command's own */
     double timeout_s;
-    uint32_t count; /* of pings */
+    uint32_t count;       /* of pings */
+    double settle_s;      /* estimate: how long nothing may have changed */
+    uint32_t sample;      /* items that estimate reads */
+    const char *zbcached; /* the program that it starts */
     bool tls;
     bool json;
     bool overwrite;

@@ -45,6 +45,9 @@ static const struct command COMMANDS[] = {
     {"warm", "FROM TO", 2, 2, true, ctl_warm,
      "copy all items from one server to another, --rate a second; what is there\n"
      "under the same key is newer and stays (--overwrite)"},
+    {"estimate", "[SERVER]", 0, 1, true, ctl_estimate,
+     "what the items of a memcached would take in zbcached, which is run here for it\n"
+     "with a --sample of them; --rate items a second are read"},
     {"help", "", 0, 0, true, help, "this"},
 };
 

@@ -31,4 +31,7 @@ enum ctl_exit ctl_save(struct ctl *ctl, char **words, int count);
 enum ctl_exit ctl_load(struct ctl *ctl, char **words, int count);
 enum ctl_exit ctl_warm(struct ctl *ctl, char **words, int count);
 
+/* ctl_estimate.c; it makes its connections itself. */
+enum ctl_exit ctl_estimate(struct ctl *ctl, char **words, int count);
+
 #endif

@@ -2,6 +2,7 @@
  * zbctl.c - the command-line tool for memcached servers: options, then a command or the prompt.
  */
 #include "clients/ctl.h"
+#include "clients/ctl_sample.h"
 #include "clients/options.h"
 
 #include <signal.h>
@@ -37,10 +38,15 @@ static const struct options_row ROWS[] = {
     ROW("timeout", 't', NUMBER, timeout_s, .001, 86400, "SECONDS",
         "to connect and for each answer (10)"),
     ROW("rate", 'r', NUMBER, rate, .001, CTL_RATE_MAX, "N",
-        "items a second (save, warm: 10000; load: no limit)"),
+        "items a second (save, warm, estimate: 10000; load: no limit)"),
     ROW("overwrite", 0, FLAG, overwrite, 0, 0, NULL, "load, warm: also what is there already"),
-    ROW("json", 'j', FLAG, json, 0, 0, NULL, "stats, dump: for programs"),
+    ROW("json", 'j', FLAG, json, 0, 0, NULL, "stats, dump, estimate: for programs"),
     ROW("count", 'c', WHOLE, count, 1, 1000000, "N", "pings (1)"),
+    ROW("sample", 0, WHOLE, sample, 100, CTL_SAMPLE_MAX, "N",
+        "items that estimate reads, at most (200000)"),
+    ROW("settle", 0, NUMBER, settle_s, 0, 600, "SECONDS",
+        "estimate is done when nothing was compressed again for so long (13)"),
+    ROW("zbcached", 0, TEXT, zbcached, 0, 0, "PROGRAM", "that estimate has hold them (zbcached)"),
     ROW("progress", 0, FLAG, progress, 0, 0, NULL, "shown also where stderr is no terminal"),
     {"help", 'h', OPTIONS_HELP, 0, 0, 0, NULL, NULL, "this"},
 };
@@ -80,6 +86,9 @@ int main(int argc, char **argv)
         .server = "127.0.0.1:11211",
         .timeout_s = 10,
         .count = 1,
+        .sample = 200000,
+        .settle_s = 13, /* items are settled when they are 10 s old */
+        .zbcached = "zbcached",
     };
     struct ctl ctl = {.options = &options, .client = client_new(), .out = stdout, .signals = -1};
     enum ctl_exit code = CTL_BAD_USAGE;

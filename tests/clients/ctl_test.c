@@ -13,7 +13,9 @@
 
 #include "clients/ctl_connect.h"
 #include "clients/ctl_file.h"
+#include "clients/ctl_sample.h"
 #include "clients/ctl_text.h"
+#include "clients/load_random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -220,13 +222,91 @@ static void files_that_lie(void **state)
     assert_true(items == 0);
 }
 
+/* ---- samples ---- */
+
+static struct ctl_known make_known(const char *prefix, unsigned number, uint64_t bytes)
+{
+    struct ctl_known known = {.expires_at_s = -1, .bytes = bytes};
+    int count = snprintf((char *)known.key, sizeof(known.key), "%s%u", prefix, number);
+
+    known.key_bytes = (size_t)count;
+    return known;
+}
+
+/* Two prefixes of 20,000 items: here "a:" takes a half, "b:" a fifth; sizes differ tenfold. A part
+ * is sampled, and what it says of all of them is true within its own error. */
+static void samples_estimate(void **state)
+{
+    struct ctl_sample *sample = ctl_sample_new(2000);
+    double truth = 0, ratio;
+    struct ctl_estimate total;
+
+    (void)state;
+    assert_non_null(sample);
+    for (unsigned i = 0; i < 40000; i++) {
+        struct ctl_known known = make_known(i % 2 ? "a:" : "b:", i, 100 + load_mix64(i) % 900);
+
+        ctl_sample_add(sample, &known);
+        truth += (double)known.bytes / (i % 2 ? 2 : 5) + (double)(load_mix64(~(uint64_t)i) % 20);
+    }
+    ctl_sample_close(sample);
+    assert_int_equal(sample->count, 2000);
+    assert_int_equal(sample->seen, 40000);
+    for (unsigned i = 0; i < 40000; i++) {
+        struct ctl_known known = make_known(i % 2 ? "a:" : "b:", i, 100 + load_mix64(i) % 900);
+
+        known.bytes = known.bytes / (i % 2 ? 2 : 5) + load_mix64(~(uint64_t)i) % 20;
+        ctl_sample_pair(sample, &known);
+    }
+    total = ctl_sample_total(sample, &ratio);
+    assert_true(ratio > .34 && ratio < .39);
+    assert_true(total.error > 0 && total.error < .02);
+    assert_true(total.bytes > truth * (1 - 2 * total.error));
+    assert_true(total.bytes < truth * (1 + 2 * total.error));
+    ctl_sample_free(sample);
+}
+
+/* More prefixes than are kept apart, keys without one, and a sample of all items. */
+static void samples_have_limits(void **state)
+{
+    struct ctl_sample *sample = ctl_sample_new(5000);
+    uint64_t items = 0;
+    unsigned names = 0;
+
+    (void)state;
+    assert_non_null(sample);
+    for (unsigned i = 0; i < 3000; i++) {
+        char prefix[64];
+        struct ctl_known known;
+
+        (void)snprintf(prefix, sizeof(prefix), i % 3 ? "prefix-%u:" : "none-%u-", i);
+        known = make_known(prefix, i, 100);
+        ctl_sample_add(sample, &known);
+    }
+    ctl_sample_close(sample);
+    assert_int_equal(sample->count, 3000);
+    for (unsigned i = 0; i < CTL_PREFIXES_MAX; i++) {
+        const struct ctl_prefix *prefix = &sample->prefixes[i];
+
+        names += prefix->name[0] != '\0';
+        items += prefix->items;
+        if (strcmp(prefix->name, CTL_SAMPLE_WITHOUT) == 0)
+            assert_true(prefix->items == 1000);
+        if (strcmp(prefix->name, CTL_SAMPLE_OTHERS) == 0)
+            assert_true(prefix->items > 1000);
+    }
+    assert_true(items == 3000 && names < CTL_PREFIXES_MAX);
+    ctl_sample_free(sample);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses),      cmocka_unit_test(numbers_for_people),
-        cmocka_unit_test(keys_of_dumps),  cmocka_unit_test(files_come_back),
-        cmocka_unit_test(files_cut_off),  cmocka_unit_test(files_with_a_bit_changed),
-        cmocka_unit_test(files_that_lie),
+        cmocka_unit_test(addresses),           cmocka_unit_test(numbers_for_people),
+        cmocka_unit_test(keys_of_dumps),       cmocka_unit_test(files_come_back),
+        cmocka_unit_test(files_cut_off),       cmocka_unit_test(files_with_a_bit_changed),
+        cmocka_unit_test(files_that_lie),      cmocka_unit_test(samples_estimate),
+        cmocka_unit_test(samples_have_limits),
     };
 
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
