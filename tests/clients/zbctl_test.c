@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OUTPUT_BYTES 65536u
@@ -347,8 +349,23 @@ static void secret_connections(void **state)
 
 /* ---- the prompt ---- */
 
-/* Reads until the text has come and behind it the prompt, before which the terminal is not in its
- * mode; all of it in stage->output. */
+/* libedit takes the terminal out of its line mode when it has written the prompt: an end of file
+ * typed before is lost. */
+static void await_editing(int terminal)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    struct termios mode;
+
+    for (unsigned i = 0; i < 1000 * WAIT_S; i++) {
+        assert_int_equal(tcgetattr(terminal, &mode), 0);
+        if ((mode.c_lflag & ICANON) == 0)
+            return;
+        (void)nanosleep(&moment, NULL);
+    }
+    fail_msg("the terminal stays in its line mode");
+}
+
+/* Reads until the text has come and behind it the prompt; all of it in stage->output. */
 static void await(struct stage *stage, int terminal, const char *text)
 {
     const char *found = NULL;
@@ -363,6 +380,7 @@ static void await(struct stage *stage, int terminal, const char *text)
         stage->output[used] = '\0';
         found = strstr(stage->output, text);
     }
+    await_editing(terminal);
 }
 
 static void type(int terminal, const char *text)
