@@ -85,10 +85,13 @@ static bool make_arguments(const struct peer *peer, const char *program, const c
     return true;
 }
 
-/* In the child: becomes the server. */
-static _Noreturn void become_server(const struct arguments *arguments)
+/* In the child: becomes the server. In its sandbox no sanitizer can look for leaks at the end, which
+ * takes a process beside it. */
+static _Noreturn void become_server(const struct peer *peer, const struct arguments *arguments)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (peer->way == PEER_SANDBOX)
+        (void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
     (void)execvp(arguments->words[0], arguments->words);
     fprintf(stderr, "%s: %s\n", arguments->words[0], strerror(errno));
     _exit(127);
@@ -192,7 +195,7 @@ static bool launch(struct peer *peer, const char *program, const char *options, 
     }
     peer->child = fork();
     if (peer->child == 0)
-        become_server(&arguments);
+        become_server(peer, &arguments);
     if (peer->child < 0) {
         (void)snprintf(error, PEER_ERROR_BYTES, "fork: %s", strerror(errno));
         return false;
