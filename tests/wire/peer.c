@@ -85,8 +85,8 @@ static bool make_arguments(const struct peer *peer, const char *program, const c
     return true;
 }
 
-/* In the child: becomes the server. In its sandbox no sanitizer can look for leaks at the end, which
- * takes a process beside it. */
+/* In the child: becomes the server. In its sandbox no sanitizer can look for leaks at the end,
+ * which takes a process beside it. */
 static _Noreturn void become_server(const struct peer *peer, const struct arguments *arguments)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
