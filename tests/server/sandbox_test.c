@@ -135,7 +135,7 @@ static void signal_others(void)
 
 static void become_somebody(void)
 {
-    (void)setuid(0);
+    (void)!setuid(0);
 }
 
 static void *open_socket_in_thread(void *context)
