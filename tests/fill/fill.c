@@ -28,7 +28,7 @@
 #define PERCENT_OVER_MAX 2u
 #define HIT_PERCENT_MIN  20u /* of the gets, or the test has not tested values */
 #define LATE_MIN         1000u
-#define FIGURES_MAX      256u
+#define FIGURES_MAX      1024u /* "stats zbud" has some for each of 63 dictionaries */
 #define LARGE_BYTES      ((size_t)1 << 20)
 #define SMALL_BYTES      200u
 #define OPTIONS_BYTES    128u

@@ -55,7 +55,7 @@ static void read_sleep(struct reader *reader, const char *text)
     double seconds = strtod(text, &end);
     if (end == text || *end != '\0' || !(seconds > 0) ||
         seconds * 1000 > (double)TRANSCRIPT_SLEEP_MS_MAX)
-        reader->wrong = "sleep wants seconds, at most 2.5";
+        reader->wrong = "sleep wants seconds, at most 5";
     else
         add_step(reader, TRANSCRIPT_SLEEP)->sleep_ms = (unsigned)(seconds * 1000);
 }

@@ -33,7 +33,7 @@
 #include "tests/wire/pattern.h"
 
 #define TRANSCRIPT_CONNECTIONS   26u /* A to Z */
-#define TRANSCRIPT_SLEEP_MS_MAX  2500u
+#define TRANSCRIPT_SLEEP_MS_MAX  5000u
 #define TRANSCRIPT_OPTIONS_BYTES 256u
 #define TRANSCRIPT_ERROR_BYTES   512u
 
