@@ -60,9 +60,10 @@ struct row {
     const char *name;
     text_fn *text;
     number_fn *number;
-    size_t figure;   /* offset in struct cache_figures, plus 1 */
-    size_t counter;  /* enum counter, plus 1 */
-    shown_fn *shown; /* NULL: always */
+    size_t figure;    /* offset in struct cache_figures, plus 1 */
+    size_t counter;   /* enum counter, plus 1 */
+    shown_fn *shown;  /* NULL: always */
+    const char *help; /* what it is, of those of our own */
 };
 
 #define ZERO(row_name)     \
@@ -96,6 +97,21 @@ struct row {
 #define COUNTER_IF(row_name, which, condition)                           \
     {                                                                    \
         .name = (row_name), .counter = (which) + 1, .shown = (condition) \
+    }
+
+/* Our own come with what they are, for the manual. */
+#define OWN_TEXT(row_name, function, text_of)                     \
+    {                                                             \
+        .name = (row_name), .text = (function), .help = (text_of) \
+    }
+#define OWN_NUMBER(row_name, function, text_of)                     \
+    {                                                               \
+        .name = (row_name), .number = (function), .help = (text_of) \
+    }
+#define OWN_FIGURE(row_name, member, text_of)                                     \
+    {                                                                             \
+        .name = (row_name), .figure = offsetof(struct cache_figures, member) + 1, \
+        .help = (text_of)                                                         \
     }
 
 #define ROWS_COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -558,55 +574,106 @@ static const struct row sizes_rows[] = {
 };
 
 static const struct row zbud_rows[] = {
-    TEXT("server", put_own_version),
-    FIGURE("memory_limit_bytes", memory_bytes),
-    FIGURE("memory_resident_bytes", resident_bytes),
-    FIGURE("memory_charged_bytes", charged_bytes),
-    NUMBER("connections_held_bytes", get_conns_held),
-    NUMBER("connections_charged_bytes", get_conns_charged),
-    NUMBER("connections_limit_bytes", get_conns_share),
-    FIGURE("pages_max", pages_max),
-    NUMBER("pages_total", get_pages_total),
-    FIGURE("pages_free", pages_free),
-    FIGURE("pages_buddied", pages_buddied),
-    FIGURE("pages_unbuddied", pages_unbuddied),
-    FIGURE("pages_large", pages_large),
-    FIGURE("pages_index", pages_index),
-    FIGURE("pages_expiry", pages_expiry),
-    FIGURE("chunks_used", chunks_used),
-    NUMBER("bytes_used", get_chunks_used_bytes),
-    FIGURE("slack_bytes", slack_bytes),
-    FIGURE("live_bytes", live_bytes),
-    FIGURE("dead_bytes", dead_bytes),
-    FIGURE("records", items),
-    FIGURE("records_expiring", items_expiring),
-    FIGURE("raw_bytes", raw_bytes),
-    FIGURE("stored_bytes", stored_bytes),
-    TEXT("compression_ratio", put_ratio),
-    FIGURE("index_bytes", index_bytes),
-    FIGURE("index_slots", index_slots),
-    FIGURE("pages_reclaimed", pages_reclaimed),
-    FIGURE("records_evicted", evicted),
-    FIGURE("records_rescued", rescued),
-    FIGURE("records_expired", expired),
-    FIGURE("records_flushed", flushed),
-    FIGURE("records_settled", settled),
-    FIGURE("records_deferred", deferred),
-    FIGURE("dictionaries", dictionaries),
-    FIGURE("classes_learned", classes_learned),
-    FIGURE("dictionary_bytes", dictionary_bytes),
-    FIGURE("logs_squeezed", squeezed),
-    FIGURE("pages_merged", pages_merged),
-    FIGURE("crawler_checked", crawler_checked),
-    FIGURE("crawler_reclaimed", crawler_reclaimed),
-    NUMBER("reclaim_us_p50", get_reclaim_us_p50),
-    NUMBER("reclaim_us_p99", get_reclaim_us_p99),
-    NUMBER("reclaim_us_max", get_reclaim_us_max),
-    FIGURE("records_recovered", recovered),
-    FIGURE("recovered_damaged", recovered_damaged),
-    FIGURE("file_starved", starved),
-    NUMBER("detail_prefixes", get_prefixes),
-    NUMBER("detail_uncounted", get_prefixes_uncounted),
+    OWN_TEXT("server", put_own_version,
+             "this program and its version; \"version\" of the general section names the memcached "
+             "it behaves as"),
+    OWN_FIGURE("memory_limit_bytes", memory_bytes,
+               "what the process may take: -m, or what cache_memlimit made of it"),
+    OWN_FIGURE("memory_resident_bytes", resident_bytes,
+               "pages and their tables that the system has given memory to"),
+    OWN_FIGURE("memory_charged_bytes", charged_bytes,
+               "of the limit, what goes to all but pages: connections, threads, dictionaries, the "
+               "process itself"),
+    OWN_NUMBER("connections_held_bytes", get_conns_held, "buffers that connections hold now"),
+    OWN_NUMBER("connections_charged_bytes", get_conns_charged,
+               "of the limit, what is set aside for connections: what they hold, and what the heap "
+               "keeps of what they held"),
+    OWN_NUMBER("connections_limit_bytes", get_conns_share,
+               "the most that connections may hold; beyond it requests are answered with an error"),
+    OWN_FIGURE("pages_max", pages_max,
+               "pages of 4 KiB that the limit has room for, if nothing else needed memory"),
+    OWN_NUMBER("pages_total", get_pages_total, "pages in hand: the sum of the six below"),
+    OWN_FIGURE("pages_free", pages_free, "with nothing in them"),
+    OWN_FIGURE("pages_buddied", pages_buddied, "with two buddies, at either end"),
+    OWN_FIGURE("pages_unbuddied", pages_unbuddied, "with one buddy; the other end is free"),
+    OWN_FIGURE("pages_large", pages_large, "that hold values too large for a buddy"),
+    OWN_FIGURE("pages_index", pages_index, "of the index, which finds records by their keys"),
+    OWN_FIGURE("pages_expiry", pages_expiry, "of the wheel, which knows what expires when"),
+    OWN_FIGURE("chunks_used", chunks_used, "64-byte chunks in buddies"),
+    OWN_NUMBER("bytes_used", get_chunks_used_bytes, "the same in bytes"),
+    OWN_FIGURE("slack_bytes", slack_bytes,
+               "chunks of buddied and unbuddied pages that no buddy has"),
+    OWN_FIGURE("live_bytes", live_bytes, "bytes in buddies that records take which can be read"),
+    OWN_FIGURE("dead_bytes", dead_bytes,
+               "bytes in buddies left by what was overwritten, deleted, expired or moved; squeezed "
+               "out in time"),
+    OWN_FIGURE("records", items, "items"),
+    OWN_FIGURE("records_expiring", items_expiring, "items with a time to live"),
+    OWN_FIGURE("raw_bytes", raw_bytes, "keys and values of all items, as clients sent them"),
+    OWN_FIGURE(
+        "stored_bytes", stored_bytes,
+        "what the items' records take, compressed, with headers; \"bytes\" of the general section"),
+    OWN_TEXT("compression_ratio", put_ratio, "raw_bytes over stored_bytes"),
+    OWN_FIGURE("index_bytes", index_bytes, "memory of the index"),
+    OWN_FIGURE("index_slots", index_slots, "items that the index has room for at its present size"),
+    OWN_FIGURE("pages_reclaimed", pages_reclaimed, "pages evicted whole"),
+    OWN_FIGURE("records_evicted", evicted, "items that went with them"),
+    OWN_FIGURE("records_rescued", rescued,
+               "items of such pages that had been hit and were moved instead"),
+    OWN_FIGURE("records_expired", expired, "items removed as their time was up"),
+    OWN_FIGURE("records_flushed", flushed, "items removed after a flush_all"),
+    OWN_FIGURE("records_settled", settled,
+               "items compressed again in the background, at the high level"),
+    OWN_FIGURE("records_deferred", deferred,
+               "items stored as they came, for the background to compress"),
+    OWN_FIGURE("dictionaries", dictionaries,
+               "dictionaries alive: those new items are compressed with, and former ones that "
+               "items still need"),
+    OWN_FIGURE("classes_learned", classes_learned,
+               "times that classes of items and their dictionaries were learned anew"),
+    OWN_FIGURE("dictionary_bytes", dictionary_bytes, "memory of the dictionaries"),
+    OWN_FIGURE("logs_squeezed", squeezed, "buddies whose dead bytes were squeezed out"),
+    OWN_FIGURE("pages_merged", pages_merged,
+               "sparse pages whose live records were moved to others"),
+    OWN_FIGURE("crawler_checked", crawler_checked, "records that the background looked at"),
+    OWN_FIGURE("crawler_reclaimed", crawler_reclaimed,
+               "of those, how many had expired or were flushed and were removed"),
+    OWN_NUMBER("reclaim_us_p50", get_reclaim_us_p50,
+               "how long evicting a page took, in microseconds: the median since the last reset"),
+    OWN_NUMBER("reclaim_us_p99", get_reclaim_us_p99, "the same, of 99 in 100"),
+    OWN_NUMBER("reclaim_us_max", get_reclaim_us_max, "the longest"),
+    OWN_FIGURE("records_recovered", recovered, "items found in the memory file (-e) at the start"),
+    OWN_FIGURE("recovered_damaged", recovered_damaged,
+               "logs and records of that file that were damaged and left out"),
+    OWN_FIGURE("file_starved", starved, "times that the memory file's file system was full"),
+    OWN_NUMBER("detail_prefixes", get_prefixes, "prefixes that \"stats detail\" counts by"),
+    OWN_NUMBER("detail_uncounted", get_prefixes_uncounted,
+               "events of prefixes for which that table had no room"),
+};
+
+/* What "zbud" says of each dictionary, behind "dictionary:" and its number. */
+enum dictionary_line {
+    DICTIONARY_KEYS,
+    DICTIONARY_AGE,
+    DICTIONARY_CURRENT,
+    DICTIONARY_RECORDS,
+    DICTIONARY_RAW_BYTES,
+    DICTIONARY_STORED_BYTES,
+    DICTIONARY_RATIO,
+    DICTIONARY_LINES_COUNT
+};
+
+static const struct {
+    const char *name;
+    const char *help;
+} dictionary_lines[DICTIONARY_LINES_COUNT] = {
+    [DICTIONARY_KEYS] = {"keys", "how the keys begin whose values it was learned from; *: any"},
+    [DICTIONARY_AGE] = {"age", "seconds since it was learned"},
+    [DICTIONARY_CURRENT] = {"current", "1: new items are compressed with it; 0: a former one"},
+    [DICTIONARY_RECORDS] = {"records", "items compressed with it; with number 0 without any"},
+    [DICTIONARY_RAW_BYTES] = {"raw_bytes", "keys and values of those, as clients sent them"},
+    [DICTIONARY_STORED_BYTES] = {"stored_bytes", "what their records take"},
+    [DICTIONARY_RATIO] = {"ratio", "the former over the latter"},
 };
 
 /* ---- the machinery ---- */
@@ -641,20 +708,21 @@ static void take_snapshot(struct stats *stats, uint32_t now_s, struct snapshot *
     pthread_mutex_unlock(&stats->lock);
 }
 
-static bool emit_text(stats_emit_fn *emit, void *context, unsigned number, const char *name,
-                      const char *value)
+static bool emit_text(stats_emit_fn *emit, void *context, unsigned number,
+                      enum dictionary_line line, const char *value)
 {
     char full_name[64];
-    (void)snprintf(full_name, sizeof(full_name), "dictionary:%u:%s", number, name);
+    (void)snprintf(full_name, sizeof(full_name), "dictionary:%u:%s", number,
+                   dictionary_lines[line].name);
     return emit(context, full_name, value);
 }
 
-static bool emit_number(stats_emit_fn *emit, void *context, unsigned number, const char *name,
-                        uint64_t value)
+static bool emit_number(stats_emit_fn *emit, void *context, unsigned number,
+                        enum dictionary_line line, uint64_t value)
 {
     char text[24];
     (void)snprintf(text, sizeof(text), "%" PRIu64, value);
-    return emit_text(emit, context, number, name, text);
+    return emit_text(emit, context, number, line, text);
 }
 
 /* Each dictionary that is alive, and 0 for what is compressed without. */
@@ -675,14 +743,15 @@ static bool emit_dictionaries(struct stats *stats, uint32_t now_s, stats_emit_fn
                        one->stored_bytes > 0 ? (double)one->raw_bytes / (double)one->stored_bytes
                                              : 0.0);
         if (one->number > 0) {
-            going = emit_text(emit, context, one->number, "keys", one->label) &&
-                    emit_number(emit, context, one->number, "age", now_s - one->trained_s);
+            going = emit_text(emit, context, one->number, DICTIONARY_KEYS, one->label) &&
+                    emit_number(emit, context, one->number, DICTIONARY_AGE, now_s - one->trained_s);
         }
-        going = going && emit_number(emit, context, one->number, "current", one->current) &&
-                emit_number(emit, context, one->number, "records", one->items) &&
-                emit_number(emit, context, one->number, "raw_bytes", one->raw_bytes) &&
-                emit_number(emit, context, one->number, "stored_bytes", one->stored_bytes) &&
-                emit_text(emit, context, one->number, "ratio", ratio);
+        going =
+            going && emit_number(emit, context, one->number, DICTIONARY_CURRENT, one->current) &&
+            emit_number(emit, context, one->number, DICTIONARY_RECORDS, one->items) &&
+            emit_number(emit, context, one->number, DICTIONARY_RAW_BYTES, one->raw_bytes) &&
+            emit_number(emit, context, one->number, DICTIONARY_STORED_BYTES, one->stored_bytes) &&
+            emit_text(emit, context, one->number, DICTIONARY_RATIO, ratio);
     }
     return going;
 }
@@ -799,6 +868,19 @@ bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
     }
 #undef EMIT
     return true;
+}
+
+void stats_explain(stats_explain_fn *each, void *context)
+{
+    char name[64];
+
+    for (size_t i = 0; i < ROWS_COUNT(zbud_rows); i++) {
+        each(context, zbud_rows[i].name, zbud_rows[i].help);
+    }
+    for (size_t i = 0; i < ROWS_COUNT(dictionary_lines); i++) {
+        (void)snprintf(name, sizeof(name), "dictionary:N:%s", dictionary_lines[i].name);
+        each(context, name, dictionary_lines[i].help);
+    }
 }
 
 struct stats *stats_new(const struct stats_setup *setup)

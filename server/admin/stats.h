@@ -16,6 +16,7 @@
  *   STATS-2  zbud: pages_total = pages_free + pages_buddied + pages_unbuddied + pages_large +
  *            pages_index + pages_expiry, whenever nobody is storing meanwhile.
  *   STATS-3  nothing but stats_reset() changes anything.
+ *   STATS-4  stats_explain() names every line that the section "zbud" can have, and no other.
  *
  * Threads: any number, once stats_set_conns() was called; one lock inside, held for copies only.
  */
@@ -79,6 +80,13 @@ void stats_set_conns(struct stats *stats, stats_conns_fn *conns, void *context);
 /** stats_emit() - every line of a section. Returns false where @emit did. */
 bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
                 stats_emit_fn *emit, void *context) __attribute__((warn_unused_result));
+
+/** stats_explain_fn - takes a line's name and what it is, a phrase without a full stop. */
+typedef void stats_explain_fn(void *context, const char *name, const char *help);
+
+/** stats_explain() - every line that the section "zbud" can have, for the manual; those of a
+ * dictionary with an N for its number. */
+void stats_explain(stats_explain_fn *each, void *context);
 
 /** stats_reset() - counters start at 0 again; what is a level (items, bytes, connections) stays. */
 void stats_reset(struct stats *stats);

@@ -480,9 +480,103 @@ static void test_compression_ratio(void **state)
     assert_non_null(strstr(rig_ask(rig, "stats zbud\r\n"), expected));
 }
 
+/* ---- what the manual says of "stats zbud" ---- */
+
+#define EXPLAINED_MAX 128u
+
+struct explained {
+    unsigned count;
+    char names[EXPLAINED_MAX][64];
+};
+
+static void note_explained(void *context, const char *name, const char *help)
+{
+    struct explained *explained = context;
+
+    assert_true(explained->count < EXPLAINED_MAX);
+    assert_non_null(help);
+    assert_true(strlen(help) > 3 && help[strlen(help) - 1] != '.');
+    (void)snprintf(explained->names[explained->count], sizeof(explained->names[0]), "%s", name);
+    explained->count++;
+}
+
+static bool is_explained(const struct explained *explained, const char *name)
+{
+    for (unsigned i = 0; i < explained->count; i++) {
+        if (strcmp(explained->names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Values from which dictionaries are learned, so that the lines of one are shown. */
+static void learn_something(struct rig *rig)
+{
+    struct cache_keeper *keeper;
+    char request[400];
+
+    for (unsigned i = 0; i < 4000; i++) {
+        const int bytes = snprintf(
+            request + 100, 300,
+            "{\"id\": %u, \"name\": \"customer %u\", \"country\": \"%s\", \"active\": true, "
+            "\"orders\": [{\"number\": %u, \"state\": \"delivered\"}]}\r\n",
+            i * 7919, i, i % 3 ? "Norway" : "Portugal", i * 31);
+        const int line = snprintf(request, 100, "set user:%u 0 0 %d\r\n", i, bytes - 2);
+
+        memmove(request + line, request + 100, (size_t)bytes + 1);
+        rig_expect(rig, request, "STORED\r\n");
+    }
+    keeper = cache_keeper_new(rig->cache);
+    assert_non_null(keeper);
+    for (unsigned i = 0; i < 100000 && rig_stat(rig, "zbud", "dictionaries") == 0; i++) {
+        rig->now_s += !cache_maintain(keeper, rig->now_s);
+    }
+    cache_keeper_free(keeper);
+}
+
+static void test_every_line_is_explained(void **state)
+{
+    struct rig *rig = rig_new("-m 64");
+    struct explained *explained = calloc(1, sizeof(*explained));
+    unsigned shown[EXPLAINED_MAX] = {0};
+    char name[64];
+
+    (void)state;
+    assert_non_null(explained);
+    stats_explain(note_explained, explained);
+    learn_something(rig);
+    for (const char *line = rig_ask(rig, "stats zbud\r\n"); strncmp(line, "STAT ", 5) == 0;
+         line = strstr(line, "\r\n") + 2) {
+        const char *last = line + 5;
+        unsigned number;
+
+        if (sscanf(last, "dictionary:%u:", &number) == 1) {
+            last = strchr(last + strlen("dictionary:"), ':');
+            (void)snprintf(name, sizeof(name), "dictionary:N%.*s", (int)strcspn(last, " "), last);
+        } else {
+            (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(last, " "), last);
+        }
+        if (!is_explained(explained, name)) {
+            fail_msg("\"%s\" is shown and not explained", name);
+        }
+        for (unsigned i = 0; i < explained->count; i++) {
+            shown[i] += strcmp(explained->names[i], name) == 0;
+        }
+    }
+    for (unsigned i = 0; i < explained->count; i++) {
+        if (shown[i] == 0) {
+            fail_msg("\"%s\" is explained and not shown", explained->names[i]);
+        }
+    }
+    free(explained);
+    rig_free(rig);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_line_is_explained),
         cmocka_unit_test_setup_teardown(test_names_in_memcacheds_order, set_up, tear_down),
         cmocka_unit_test(test_names_depend_on_options),
         cmocka_unit_test_setup_teardown(test_prefixes, set_up, tear_down),
