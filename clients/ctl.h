@@ -14,6 +14,7 @@
 #define CLIENTS_CTL_H
 
 #include "clients/client.h"
+#include "clients/options.h"
 
 #include <stdio.h>
 
@@ -47,6 +48,9 @@ struct ctl_options {
     bool progress; /* also where stderr is no terminal */
 };
 
+/* They fill in a struct ctl_options. */
+extern const struct options_table CTL_OPTIONS;
+
 struct ctl {
     const struct ctl_options *options;
     struct client *client; /* of options->server */
@@ -73,6 +77,8 @@ enum ctl_exit ctl_complain(const char *what);
 enum ctl_exit ctl_run(struct ctl *ctl, char **words, int count);
 /** ctl_command_name() - the names of all commands, by number from 0; NULL behind the last. */
 const char *ctl_command_name(size_t number);
+/** ctl_command_text() - the arguments and the help of one of them, as its table has them. */
+void ctl_command_text(size_t number, const char **arguments, const char **help);
 /** ctl_commands_help() - a line or more for each. */
 void ctl_commands_help(FILE *file);
 

@@ -1,6 +1,7 @@
 #include "clients/ctl_commands.h"
 #include "clients/ctl_connect.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -56,6 +57,13 @@ static const struct command COMMANDS[] = {
 const char *ctl_command_name(size_t number)
 {
     return number < COMMANDS_COUNT ? COMMANDS[number].name : NULL;
+}
+
+void ctl_command_text(size_t number, const char **arguments, const char **help)
+{
+    assert(number < COMMANDS_COUNT);
+    *arguments = COMMANDS[number].arguments;
+    *help = COMMANDS[number].help;
 }
 
 void ctl_commands_help(FILE *file)

@@ -2,56 +2,11 @@
  * zbctl.c - the command-line tool for memcached servers: options, then a command or the prompt.
  */
 #include "clients/ctl.h"
-#include "clients/ctl_sample.h"
-#include "clients/options.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define AT(member)      offsetof(struct ctl_options, member)
-#define ROW(name, letter, kind, member, min, max, argument, help)                \
-    {                                                                            \
-        name, letter, OPTIONS_##kind, AT(member), min, max, NULL, argument, help \
-    }
-
-static const struct options_row ROWS[] = {
-    ROW("server", 's', TEXT, server, 0, 0, "ADDRESS",
-        "host, host:port, [address]:port, /path/of.socket; with \"tls:\" in\n"
-        "front over TLS (127.0.0.1:11211)"),
-    ROW("auth-file", 'a', TEXT, auth_file, 0, 0, "FILE",
-        "its first line is user:password; without it $ZBCTL_AUTH is"),
-    ROW("to-auth-file", 0, TEXT, to_auth_file, 0, 0, "FILE",
-        "the same for the second server of warm; $ZBCTL_TO_AUTH"),
-    ROW("tls", 'Z', FLAG, tls, 0, 0, NULL, "all servers over TCP by TLS"),
-    ROW("tls-ca", 0, TEXT, tls_how.ca_file, 0, 0, "FILE",
-        "certificates of who may sign the server's (the system's)"),
-    ROW("tls-name", 0, TEXT, tls_how.name, 0, 0, "NAME",
-        "what the server's certificate is for (the host)"),
-    ROW("tls-cert", 0, TEXT, tls_how.certificate_file, 0, 0, "FILE", "certificate to show"),
-    ROW("tls-key", 0, TEXT, tls_how.key_file, 0, 0, "FILE", "its key (in --tls-cert)"),
-    ROW("tls-trust-anybody", 0, FLAG, tls_how.trust_anybody, 0, 0, NULL,
-        "do not verify: whoever is on the way can read along"),
-    ROW("timeout", 't', NUMBER, timeout_s, .001, 86400, "SECONDS",
-        "to connect and for each answer (10)"),
-    ROW("rate", 'r', NUMBER, rate, .001, CTL_RATE_MAX, "N",
-        "items a second (save, warm, estimate: 10000; load: no limit)"),
-    ROW("overwrite", 0, FLAG, overwrite, 0, 0, NULL, "load, warm: also what is there already"),
-    ROW("json", 'j', FLAG, json, 0, 0, NULL, "stats, dump, estimate: for programs"),
-    ROW("count", 'c', WHOLE, count, 1, 1000000, "N", "pings (1)"),
-    ROW("sample", 0, WHOLE, sample, 100, CTL_SAMPLE_MAX, "N",
-        "items that estimate reads, at most (200000)"),
-    ROW("settle", 0, NUMBER, settle_s, 0, 600, "SECONDS",
-        "estimate is done when nothing was compressed again for so long (13)"),
-    ROW("zbcached", 0, TEXT, zbcached, 0, 0, "PROGRAM", "that estimate has hold them (zbcached)"),
-    ROW("progress", 0, FLAG, progress, 0, 0, NULL, "shown also where stderr is no terminal"),
-    {"help", 'h', OPTIONS_HELP, 0, 0, 0, NULL, NULL, "this"},
-};
-
-static const struct options_table OPTIONS = {"zbctl", ROWS, COUNT_OF(ROWS)};
 
 static void print_help(void)
 {
@@ -61,7 +16,7 @@ static void print_help(void)
         "       zbctl [option]...                           a prompt; or commands from stdin\n\n");
     ctl_commands_help(stdout);
     printf("\n");
-    options_help(stdout, &OPTIONS);
+    options_help(stdout, &CTL_OPTIONS);
     printf("\nExit status: 0 done; 1 not found, not stored, refused; 2 the command line is wrong;\n"
            "3 the server was not reached, not trusted or lost; 4 interrupted; 5 a file on this\n"
            "side cannot be read or written.\n");
@@ -94,7 +49,7 @@ int main(int argc, char **argv)
     enum ctl_exit code = CTL_BAD_USAGE;
     int first;
 
-    switch (options_read(&OPTIONS, &options, argc, argv, &first)) {
+    switch (options_read(&CTL_OPTIONS, &options, argc, argv, &first)) {
     case OPTIONS_ASK_HELP:
         print_help();
         code = CTL_GOOD;

@@ -137,21 +137,10 @@ static void print_row(FILE *out, const struct option_row *row)
 
 void config_print_help(FILE *out)
 {
-    static const char *const TITLES[SECTIONS_COUNT] = {
-        [SECTION_NETWORK] = "Network",
-        [SECTION_TLS] = "TLS",
-        [SECTION_MEMORY] = "Memory",
-        [SECTION_PROCESS] = "Process",
-        [SECTION_PROTOCOL] = "Protocol",
-        [SECTION_ABOUT] = "About",
-        [SECTION_INERT] = "Accepted as in memcached, without effect here",
-        [SECTION_REFUSED] = "Refused",
-    };
-
     fprintf(out, "%s %s: a memcached server that keeps its values compressed\n", CONFIG_PROGRAM,
             CONFIG_PROGRAM_VERSION);
     for (int section = 0; section < SECTIONS_COUNT; section++) {
-        fprintf(out, "\n%s:\n", TITLES[section]);
+        fprintf(out, "\n%s:\n", option_section_title((enum option_section)section));
         for (size_t i = 0; i < OPTION_ROWS_COUNT; i++) {
             if (OPTION_ROWS[i].kind != OPTION_NONE && (int)OPTION_ROWS[i].section == section)
                 print_row(out, &OPTION_ROWS[i]);

@@ -331,6 +331,22 @@ bool option_choice(const char *choices, size_t n, const char **name, size_t *nam
     return true;
 }
 
+const char *option_section_title(enum option_section section)
+{
+    static const char *const TITLES[SECTIONS_COUNT] = {
+        [SECTION_NETWORK] = "Network",
+        [SECTION_TLS] = "TLS",
+        [SECTION_MEMORY] = "Memory",
+        [SECTION_PROCESS] = "Process",
+        [SECTION_PROTOCOL] = "Protocol",
+        [SECTION_ABOUT] = "About",
+        [SECTION_INERT] = "Accepted as in memcached, without effect here",
+        [SECTION_REFUSED] = "Refused",
+    };
+
+    return TITLES[section];
+}
+
 const char *option_name(const struct option_row *row, char name[OPTION_NAME_BYTES])
 {
     if (row->extended)

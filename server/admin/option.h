@@ -107,6 +107,9 @@ int64_t option_read(const struct config *config, const struct option_row *row);
 /** option_choice() - the @n-th of names parted by '|', as a slice; false where there are fewer. */
 bool option_choice(const char *choices, size_t n, const char **name, size_t *name_bytes);
 
+/** option_section_title() - over the section's options in --help. */
+const char *option_section_title(enum option_section section);
+
 /** option_name() - how messages and --help call it: "-t, --threads", "-D", "--config" or
  * "-o idle_timeout". */
 #define OPTION_NAME_BYTES 64u
