@@ -7,8 +7,9 @@
  * and again, at ours, by clients that log in first, through TLS, and in the
  * sandbox (-o drop_privileges).
  * Where this program is built with a sanitizer memcached is not asked again: it is the same one.
- * Every case has a server started for it; Bazel's shards play every so many-th of them. memcached is found on PATH; where it is missing, or
- * is not the version whose answers are written down, that is a failed case.
+ * Every case has a server started for it; Bazel's shards play every so many-th of them. memcached
+ * is found on PATH; where it is missing, or is not the version whose answers are written down, that
+ * is a failed case.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
