@@ -223,6 +223,9 @@ void live_send_bytes(int fd, const void *bytes, size_t count)
 
     while (count > 0) {
         const ssize_t sent = send(fd, at, count, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
         if (sent <= 0) {
             fail_msg("cannot send: %s", strerror(errno));
         }
@@ -236,10 +239,14 @@ void live_send(int fd, const char *text)
     live_send_bytes(fd, text, strlen(text));
 }
 
+/* A socket with a time limit ends a call with EINTR where the test was stopped for a while. */
 ssize_t live_read(int fd, void *bytes, size_t room)
 {
-    const ssize_t count = recv(fd, bytes, room, 0);
+    ssize_t count;
 
+    do {
+        count = recv(fd, bytes, room, 0);
+    } while (count < 0 && errno == EINTR);
     if (count < 0 && errno != ECONNRESET) {
         fail_msg("nothing came: %s", strerror(errno));
     }
