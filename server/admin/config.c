@@ -7,10 +7,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define OPTION_ROWS_MAX 256u
 #define EXIT_UNKNOWN    1 /* an unknown option, or one without its argument, as memcached */
@@ -211,24 +214,31 @@ static enum config_status take_choice(struct parser *parser, const struct option
                 row->choices, reason != NULL ? ": " : "", reason != NULL ? reason : "");
 }
 
-static enum config_status take_text(struct parser *parser, const struct option_row *row,
+static enum config_status keep_text(struct parser *parser, const struct option_row *row,
                                     const char *text)
 {
     struct config *config = parser->config;
     char name[OPTION_NAME_BYTES];
     const size_t bytes = strlen(text) + 1;
 
+    if (bytes > sizeof(config->texts) - config->texts_used)
+        return fail(parser, EX_USAGE, "%s: no room for more than %u bytes of such text",
+                    option_name(row, name), CONFIG_TEXT_BYTES_MAX);
+    text = memcpy(config->texts + config->texts_used, text, bytes);
+    config->texts_used += (uint32_t)bytes;
+    memcpy((uint8_t *)config + row->field.offset, &text, sizeof(text));
+    return CONFIG_OK;
+}
+
+static enum config_status take_text(struct parser *parser, const struct option_row *row,
+                                    const char *text)
+{
     if (row->field.bytes == 0)
         return CONFIG_OK;
-    if (parser->passing) {
-        if (bytes > sizeof(config->texts) - config->texts_used)
-            return fail(parser, EX_USAGE, "%s: no room for more than %u bytes of such text",
-                        option_name(row, name), CONFIG_TEXT_BYTES_MAX);
-        text = memcpy(config->texts + config->texts_used, text, bytes);
-        config->texts_used += (uint32_t)bytes;
-    }
     assert(row->field.bytes == sizeof(text));
-    memcpy((uint8_t *)config + row->field.offset, &text, sizeof(text));
+    if (parser->passing)
+        return keep_text(parser, row, text);
+    memcpy((uint8_t *)parser->config + row->field.offset, &text, sizeof(text));
     return CONFIG_OK;
 }
 
@@ -396,6 +406,7 @@ static enum config_status take_argument(struct parser *parser, const struct opti
     case OPTION_CHOICE:
         return take_choice(parser, row, text);
     case OPTION_TEXT:
+    case OPTION_PATH:
         return take_text(parser, row, text);
     case OPTION_LISTEN:
         return take_listen(parser, text);
@@ -688,6 +699,29 @@ static enum config_status check_tls(struct parser *parser)
     return CONFIG_OK;
 }
 
+/* A daemon's folder is the root. */
+static enum config_status make_absolute(struct parser *parser)
+{
+    enum config_status status = CONFIG_OK;
+    char folder[PATH_MAX], path[2 * PATH_MAX], name[OPTION_NAME_BYTES];
+
+    for (size_t i = 0; status == CONFIG_OK && i < OPTION_ROWS_COUNT; i++) {
+        const struct option_row *row = &OPTION_ROWS[i];
+        const char *given = NULL;
+
+        if (row->type == OPTION_PATH && row->field.bytes != 0)
+            memcpy(&given, (const uint8_t *)parser->config + row->field.offset, sizeof(given));
+        if (given == NULL || given[0] == '/')
+            continue;
+        if (getcwd(folder, sizeof(folder)) == NULL || strlen(given) >= PATH_MAX)
+            return fail(parser, EX_USAGE, "%s: cannot be told from the root",
+                        option_name(row, name));
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, given);
+        status = keep_text(parser, row, path);
+    }
+    return status;
+}
+
 /* What no option can tell alone. */
 static enum config_status check_whole(struct parser *parser, bool as_root)
 {
@@ -707,7 +741,8 @@ static enum config_status check_whole(struct parser *parser, bool as_root)
         return fail(parser, EX_USAGE, "must add '-u root' to start as root");
     if (config->threads > CONFIG_THREADS_WARN)
         warn(parser, "-t, --threads: more threads than processors make the server slower");
-    return check_tls(parser);
+    const enum config_status status = check_tls(parser);
+    return status == CONFIG_OK && config->daemonize ? make_absolute(parser) : status;
 }
 
 enum config_status config_parse(int argc, char *const argv[], bool as_root, struct config *config,

@@ -34,6 +34,7 @@ _Static_assert(CONFIG_ITEM_BYTES_MAX <= CONFIG_MEMORY_BYTES_MAX / 2, "-I can be 
 #define NUMBER(low, high)      .type = OPTION_NUMBER, .argument = "num", RANGE(low, high)
 #define FRACTION(low, high)    .type = OPTION_FRACTION, .argument = "factor", RANGE(low, high)
 #define TEXT(called)           .type = OPTION_TEXT, .argument = called
+#define PATHNAME               .type = OPTION_PATH, .argument = "file"
 #define SHOWN(how, called)     .show = SHOW_##how, .setting = called
 #define CONSTANT(called, text) ONLY_SHOWN, SHOWN(CONSTANT, called), .shown = text
 
@@ -71,7 +72,7 @@ const struct option_row OPTION_ROWS[] = {
     {CONSTANT("oldest", "0")},
     {TAKEN(MEMORY), LONG('M', "disable-evictions"), FLAG(0), INTO(evict), .initial = "1",
      SHOWN(ON_OFF, "evictions"), .help = "when memory is full answer an error, evict nothing"},
-    {TAKEN(NETWORK), LONG('s', "unix-socket"), TEXT("file"), INTO(unix_path),
+    {TAKEN(NETWORK), LONG('s', "unix-socket"), PATHNAME, INTO(unix_path),
      SHOWN(TEXT, "domain_socket"), .help = "listen on this UNIX socket, and on no network"},
     {TAKEN(NETWORK), LONG('a', "unix-mask"), .type = OPTION_OCTAL, .argument = "mask",
      RANGE(0, 0777), INTO(unix_mask), .initial = "700", SHOWN(OCTAL, "umask"),
@@ -102,7 +103,7 @@ const struct option_row OPTION_ROWS[] = {
      .why = "the binary protocol is not supported", SHOWN(CHOICE, "binding_protocol"),
      .shown = "auto-negotiate|ascii", .help = "auto or ascii, which are the same here"},
     {CONSTANT("auth_enabled_sasl", "no")},
-    {TAKEN(PROTOCOL), LONG('Y', "auth-file"), TEXT("file"), INTO(auth_path), .none = "no",
+    {TAKEN(PROTOCOL), LONG('Y', "auth-file"), PATHNAME, INTO(auth_path), .none = "no",
      SHOWN(TEXT, "auth_enabled_ascii"),
      .help = "users and passwords, user:password on each of at most 8 lines, one of which a client "
              "must send first, as a set of \"user password\"; read again on SIGHUP"},
@@ -192,13 +193,13 @@ const struct option_row OPTION_ROWS[] = {
      SHOWN(YES_NO, "ext_drop_unread")},
     {TAKEN(TLS), LONG('Z', "enable-ssl"), FLAG(1), INTO(tls_enabled), SHOWN(YES_NO, "ssl_enabled"),
      .help = "speak TLS on every TCP port, but for addresses with notls: before them (-l)"},
-    {TAKEN(TLS), SUB("ssl_chain_cert"), TEXT("file"), INTO(tls_chain_cert), .none = "(null)",
+    {TAKEN(TLS), SUB("ssl_chain_cert"), PATHNAME, INTO(tls_chain_cert), .none = "(null)",
      SHOWN(TEXT, "ssl_chain_cert"),
      .help =
          "the server's certificate and those it stands on, PEM; read again on SIGHUP and by the "
          "command \"refresh_certs\", as the others"},
-    {TAKEN(TLS), SUB("ssl_key"), TEXT("file"), INTO(tls_key), .none = "(null)",
-     SHOWN(TEXT, "ssl_key"), .help = "its private key, if not in that file"},
+    {TAKEN(TLS), SUB("ssl_key"), PATHNAME, INTO(tls_key), .none = "(null)", SHOWN(TEXT, "ssl_key"),
+     .help = "its private key, if not in that file"},
     {TAKEN(TLS), SUB("ssl_verify_mode"), NUMBER(0, 3), INTO(tls_verify_mode), .initial = "0",
      SHOWN(NUMBER, "ssl_verify_mode"),
      .help = "a client's certificate: 0 not asked for, 1 verified if there is one, 2 and 3 needed"},
@@ -206,7 +207,7 @@ const struct option_row OPTION_ROWS[] = {
      SHOWN(NUMBER, "ssl_keyformat"), .help = "of the private key: 1 PEM, 2 DER"},
     {TAKEN(TLS), SUB("ssl_ciphers"), TEXT("list"), INTO(tls_ciphers), SHOWN(TEXT, "ssl_ciphers"),
      .help = "ciphers of TLS 1.2, in OpenSSL's words"},
-    {TAKEN(TLS), SUB("ssl_ca_cert"), TEXT("file"), INTO(tls_ca_cert), SHOWN(TEXT, "ssl_ca_cert"),
+    {TAKEN(TLS), SUB("ssl_ca_cert"), PATHNAME, INTO(tls_ca_cert), SHOWN(TEXT, "ssl_ca_cert"),
      .help = "authorities that clients' certificates must stand on, PEM"},
     {INERT("replies are gathered in 64 KiB anyway"), SUB("ssl_wbuf_size"), NUMBER(1, U32_MAX / KIB),
      .scale = KIB, INTO(inert.ssl_wbuf_bytes), .initial = "16", SHOWN(NUMBER, "ssl_wbuf_size")},
@@ -221,7 +222,7 @@ const struct option_row OPTION_ROWS[] = {
      .help = "oldest version to speak: 2 for TLS 1.2, 3 for TLS 1.3"},
     {INERT("threads are not bound to network queues"), LONG('N', "napi-ids"), NUMBER(0, U32_MAX),
      INTO(inert.napi_ids), .initial = "0", SHOWN(NUMBER, "num_napi_ids")},
-    {TAKEN(MEMORY), LONG('e', "memory-file"), TEXT("file"), INTO(memory_path), .none = "(null)",
+    {TAKEN(MEMORY), LONG('e', "memory-file"), PATHNAME, INTO(memory_path), .none = "(null)",
      SHOWN(TEXT, "memory_file"),
      .help = "keep what is stored in this file, on tmpfs or a DAX mount, and find it there again "
              "after a stop, a kill or an upgrade"},
@@ -239,10 +240,11 @@ const struct option_row OPTION_ROWS[] = {
              "level, what was stored a while ago; 0: not at all"},
     {TAKEN(MEMORY), LONG('k', "lock-memory"), FLAG(1), INTO(lock_memory),
      .help = "lock all memory, so that none is swapped out"},
-    {TAKEN(PROCESS), LONG('d', "daemon"), FLAG(1), INTO(daemonize), .help = "run as a daemon"},
+    {TAKEN(PROCESS), LONG('d', "daemon"), FLAG(1), INTO(daemonize),
+     .help = "run as a daemon, in the root folder; paths are still those from where it is started"},
     {TAKEN(PROCESS), LONG('u', "user"), TEXT("user"), INTO(user),
      .help = "user to become when started as root"},
-    {TAKEN(PROCESS), LONG('P', "pidfile"), TEXT("file"), INTO(pid_path),
+    {TAKEN(PROCESS), LONG('P', "pidfile"), PATHNAME, INTO(pid_path),
      .help = "file to write the process id to"},
     {TAKEN(PROCESS), LONG('r', "enable-coredumps"), FLAG(1), INTO(coredumps),
      .help = "allow core files of any size, with all that is cached in them; else there are none"},

@@ -36,6 +36,7 @@ enum option_type {
     OPTION_CHAR,     /* the first byte */
     OPTION_CHOICE,   /* one of @choices; the field holds which */
     OPTION_TEXT,     /* as given */
+    OPTION_PATH,     /* text; absolute where a daemon leaves the folder it was started in */
     OPTION_LISTEN,   /* addresses, added to the list */
     OPTION_EXTENDED, /* -o: options below */
     OPTION_FILE,     /* --config: options in it */

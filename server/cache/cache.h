@@ -426,7 +426,7 @@ struct cache_figures {
     uint64_t deferred; /* items stored uncompressed, for the background to compress */
     uint64_t dictionaries, classes_learned, dictionary_bytes;
     uint64_t recovered, recovered_damaged; /* items found in a memory file; logs and records not
-                                              taken over */
+                                              taken over, or found later not to be readable */
     uint64_t starved;                      /* times that the memory file's file system was full */
     uint64_t squeezed, pages_merged;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;

@@ -25,17 +25,19 @@
 
 /* Of all that is laid out here, of pages, logs and records, and of what seals are made from. Raised
  * with every change of one of them: files of other versions are begun anew. */
-#define LAYOUT_VERSION  1u
-#define MAGIC           "zbcached memory\n"
-#define MAGIC_BYTES     16u
-#define CHECKSUM_SEED   0x7a62636163686564u
-#define SHARDS_AT       4096u
-#define DICTIONARIES_AT 12288u
-#define CLASSES_AT      16384u
-#define BYTES_AT        65536u /* of dictionaries */
-#define LINKS_AT        (BYTES_AT + DICTIONARIES_MAX * CODEC_DICTIONARY_BYTES)
-#define HUGE_BYTES      ((uint64_t)2 << 20)
-#define STOPPED         0x73746f70u
+#define LAYOUT_VERSION        1u
+#define MAGIC                 "zbcached memory\n"
+#define MAGIC_BYTES           16u
+#define CHECKSUM_SEED         0x7a62636163686564u
+#define SHARDS_AT             4096u
+#define DICTIONARIES_AT       12288u
+#define CLASSES_AT            16384u
+#define BYTES_AT              65536u /* of dictionaries */
+#define LINKS_AT              (BYTES_AT + DICTIONARIES_MAX * CODEC_DICTIONARY_BYTES)
+#define HUGE_BYTES            ((uint64_t)2 << 20)
+#define STOPPED               0x73746f70u
+/* Sequences have 48 bits: with half of them given there are enough left for any process. */
+#define SEQUENCE_RESERVED_MAX ((uint64_t)1 << 47)
 
 struct header {
     char magic[MAGIC_BYTES];
@@ -372,7 +374,9 @@ bool memory_file_shard(const struct memory_file *file, unsigned id, struct memor
             (best == NULL || slots[i].count > best->count))
             best = &slots[i];
     }
-    if (best == NULL || best->flush_at_s > UINT32_MAX)
+    if (best == NULL || best->flush_at_s > UINT32_MAX ||
+        best->sequence_reserved > SEQUENCE_RESERVED_MAX ||
+        best->flush_sequence > best->sequence_reserved)
         return false;
     *shard = (struct memory_file_shard){
         .sequence_reserved = best->sequence_reserved,

@@ -69,12 +69,17 @@ static uint64_t page_word(const struct seals *seals, const struct zbud_arena *ar
     return mix(seals, hash, place) | 1;
 }
 
+void seal_page(const struct seals *seals, const struct zbud_arena *arena, uint32_t page)
+{
+    seals->words[page] = page_word(seals, arena, page);
+}
+
 void seal_chain(const struct seals *seals, struct zbud_arena *arena, uint32_t first_page)
 {
     if (seals->words == NULL)
         return;
     for (uint32_t page = first_page; page != ZBUD_PAGE_NONE; page = zbud_arena_next(arena, page))
-        seals->words[page] = page_word(seals, arena, page);
+        seal_page(seals, arena, page);
 }
 
 bool seal_holds_page(const struct seals *seals, const struct zbud_arena *arena, uint32_t page)

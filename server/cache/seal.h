@@ -53,6 +53,8 @@ uint32_t seal_of_record(const struct seals *seals, const struct seal_record *rec
 /** seal_log() - what a log's seal should be. */
 uint32_t seal_log(const struct seals *seals, const struct zbud_pool *pool, struct zbud_handle log);
 
+/** seal_page() - one page of a large value, in a file. */
+void seal_page(const struct seals *seals, const struct zbud_arena *arena, uint32_t page);
 /** seal_chain() - a large value's pages, all written; NONE is fine. */
 void seal_chain(const struct seals *seals, struct zbud_arena *arena, uint32_t first_page);
 /** seal_holds_page() - a page of zbud_arena_recover() is a large value's, as it was sealed. */

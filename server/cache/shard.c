@@ -436,6 +436,16 @@ bool shard_read_entry(const struct shard *shard, const struct shard_found *found
     return true;
 }
 
+void shard_drop_damaged(struct shard *shard, const struct shard_found *found)
+{
+    uint64_t hash;
+    uint64_t *slot = shard_slot_of(shard, found, &hash);
+    assert(shard->file != NULL && slot == found->slot);
+    shard->counters.damaged++;
+    if (slot == found->slot)
+        (void)shard_remove(shard, hash, found);
+}
+
 /* In place where the class stays, else the record goes to a log of its new class. */
 bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
                       uint32_t now_s)

@@ -44,6 +44,7 @@ void shard_figures(struct shard *shard, struct cache_figures *figures, struct hi
     }
     figures->index_bytes += index_pages(shard->index) * ZBUD_PAGE_BYTES;
     figures->pages_merged += shard->counters.merged;
+    figures->recovered_damaged += shard->counters.damaged;
     figures->squeezed += pool.logs_squeezed - shard->counters.pool_squeezed_start;
     add_counters(figures, &shard->counters);
     histogram_merge(reclaim_ns, &shard->reclaim_ns);

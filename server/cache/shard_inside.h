@@ -39,6 +39,7 @@ struct shard_counters {
     uint64_t flushed;
     uint64_t reclaimed; /* pages */
     uint64_t merged;    /* pages */
+    uint64_t damaged;   /* records of a file that could not be read */
     uint64_t crawler_checked;
     uint64_t crawler_reclaimed;
     uint64_t pool_squeezed_start; /* the pool's own count at the last reset */
@@ -171,6 +172,10 @@ bool shard_find(struct shard *shard, uint64_t hash, const void *key, size_t key_
 /** shard_read_entry() - a record's key and value to @out; false where its bytes are damaged. */
 bool shard_read_entry(const struct shard *shard, const struct shard_found *found,
                       struct codec *codec, uint8_t *out) ZB_REQUIRES(shard->lock);
+/** shard_drop_damaged() - a record with a slot that cannot be read: it was in a file, and its seal
+ * was forged. Other slots stay where they are. */
+void shard_drop_damaged(struct shard *shard, const struct shard_found *found)
+    ZB_REQUIRES(shard->lock);
 /**
  * shard_read_candidate() - whether a candidate is the key's: its entry is then at its place, key in
  * front. A compressed one is decompressed only once, key and value together.
@@ -190,11 +195,11 @@ static inline enum cache_status shard_read_candidate(
     if (value == NULL)
         return CACHE_NO_ROOM;
     uint8_t *entry = value - record->key_bytes;
-    bool sound = shard_read_entry(shard, found, codec, entry);
-    assert(sound);
-    if (!sound || memcmp(entry, key, record->key_bytes) != 0)
+    if (!shard_read_entry(shard, found, codec, entry)) {
+        shard_drop_damaged(shard, found);
         return CACHE_NOT_FOUND;
-    return CACHE_OK;
+    }
+    return memcmp(entry, key, record->key_bytes) == 0 ? CACHE_OK : CACHE_NOT_FOUND;
 }
 
 /**

@@ -909,6 +909,31 @@ static void test_texts_of_a_file(void **state)
     expect_error(fixture, parse_file(fixture, text, room + 4), 64, "no room for more than");
 }
 
+/* A daemon goes to the root, so its paths are told from there. */
+static void test_paths_of_a_daemon(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config *config = &fixture->config;
+    char folder[1024], expected[1100];
+
+    assert_non_null(getcwd(folder, sizeof(folder)));
+    (void)snprintf(expected, sizeof(expected), "%s/shm/file", folder);
+    assert_int_equal(PARSE(fixture, "-e", "shm/file", "-P", "pid"), CONFIG_OK);
+    assert_string_equal(config->memory_path, "shm/file");
+    assert_int_equal(PARSE(fixture, "-e", "shm/file", "-P", "/run/pid", "-d", "-u", "who"),
+                     CONFIG_OK);
+    assert_string_equal(config->memory_path, expected);
+    assert_string_equal(config->pid_path, "/run/pid");
+    assert_string_equal(config->user, "who");
+    assert_null(config->unix_path);
+    (void)snprintf(expected, sizeof(expected), "%s/s", folder);
+    assert_int_equal(parse_file(fixture, "-d\n-s s\n", 8), CONFIG_OK);
+    assert_string_equal(config->unix_path, expected);
+    char text[CONFIG_TEXT_BYTES_MAX] = "";
+    memset(text, 'x', sizeof(text) - 1);
+    EXPECT_ERROR(fixture, 64, "cannot be told from the root", "-d", "-e", text);
+}
+
 int main(int arguments_count, char **arguments)
 {
     char *readme = arguments_count == 2 ? arguments[1] : NULL;
@@ -919,6 +944,7 @@ int main(int arguments_count, char **arguments)
         cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_that_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_texts_of_a_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_paths_of_a_daemon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_row, set_up, tear_down),
         cmocka_unit_test(test_names_are_unique),
         cmocka_unit_test_setup_teardown(test_nothing_is_lacking, set_up, tear_down),

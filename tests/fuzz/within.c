@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -108,10 +109,12 @@ size_t within_read(struct within *within, unsigned link, void *bytes, size_t roo
     return came > 0 ? (size_t)came : 0;
 }
 
-/* What lies in sockets: sent and not taken by the server, and sent by it and not read. */
-static void count_bytes(const struct within *within, long bytes[2])
+/* What lies in sockets: sent and not taken by the server, and sent by it and not read; and what it
+ * has taken, as the first counts whole pieces, of which it may have taken a part. */
+static void count_bytes(const struct within *within, uint64_t bytes[3])
 {
     bytes[0] = bytes[1] = 0;
+    bytes[2] = counters_sum(within->rig->counters, COUNTER_BYTES_READ);
     for (unsigned i = 0; i < WITHIN_LINKS_MAX; i++) {
         int out = 0, in = 0;
         if (within->fds[i] < 0) {
@@ -119,23 +122,22 @@ static void count_bytes(const struct within *within, long bytes[2])
         }
         (void)ioctl(within->fds[i], SIOCOUTQ, &out);
         (void)ioctl(within->fds[i], FIONREAD, &in);
-        bytes[0] += out;
-        bytes[1] += in;
+        bytes[0] += (unsigned)out;
+        bytes[1] += (unsigned)in;
     }
 }
 
 void within_run(struct within *within)
 {
-    long before[2], after[2];
+    uint64_t before[3], after[3];
     bool more;
 
     count_bytes(within, after);
     do {
-        before[0] = after[0];
-        before[1] = after[1];
+        memcpy(before, after, sizeof(before));
         more = worker_step(within->worker);
         count_bytes(within, after);
-    } while (more || before[0] != after[0] || before[1] != after[1]);
+    } while (more || memcmp(before, after, sizeof(before)) != 0);
 }
 
 void within_upkeep(struct within *within)

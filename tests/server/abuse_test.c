@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -366,16 +367,22 @@ static void write_file(const char *path, const char *text)
     (void)close(fd);
 }
 
-/* A network of one's own, in which whoever one is one is root: its clocks can be set. */
-static void enter_network(void)
+/* A network and mounts of one's own, in which whoever one is one is root: clocks can be set, and
+ * file systems made. Those of the tests that need it are the last: there is no way back. */
+static void enter_own_world(void)
 {
+    static bool entered;
     char uids[64], gids[64];
     struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 
+    if (entered) {
+        return;
+    }
+    entered = true;
     (void)snprintf(uids, sizeof(uids), "0 %u 1", geteuid());
     (void)snprintf(gids, sizeof(gids), "0 %u 1", getegid());
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-        fail_msg("no network namespace: %s", strerror(errno));
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) {
+        fail_msg("no namespaces: %s", strerror(errno));
     }
     write_file("/proc/self/setgroups", "deny");
     write_file("/proc/self/uid_map", uids);
@@ -400,7 +407,7 @@ static void test_half_open(void **state)
     int fds[CONNS];
 
     (void)state;
-    enter_network();
+    enter_own_world();
     live_start(&live, "-m 64 -t 2");
     const int good = live_connect(&live);
     for (unsigned i = 0; i < CONNS; i++) {
@@ -423,13 +430,126 @@ static void test_half_open(void **state)
     end_well(&live, good);
 }
 
+/* ---- a full disk ---- */
+
+/* All blocks that are left but @left_bytes. */
+static void fill_disk(const char *path, size_t left_bytes)
+{
+    static char bytes[1 << 16];
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    off_t written = 0;
+    ssize_t count;
+
+    assert_true(fd >= 0);
+    memset(bytes, 'x', sizeof(bytes));
+    while ((count = write(fd, bytes, sizeof(bytes))) > 0) {
+        written += count;
+    }
+    assert_int_equal(errno, ENOSPC);
+    assert_int_equal(ftruncate(fd, written - (off_t)left_bytes), 0);
+    (void)close(fd);
+}
+
+static void store_numbered(int fd, unsigned first, unsigned count)
+{
+    char line[64], value[1000];
+
+    for (unsigned i = first; i < first + count; i++) {
+        (void)snprintf(line, sizeof(line), "set key%u 0 0 %zu noreply\r\n", i, sizeof(value));
+        live_fill(value, sizeof(value), i);
+        live_send(fd, line);
+        live_send_bytes(fd, value, sizeof(value));
+        live_send(fd, "\r\n");
+    }
+}
+
+/* How many are there; each as it was stored. */
+static unsigned count_numbered(int fd, unsigned count)
+{
+    char line[64], value[1000];
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        char byte;
+        (void)snprintf(line, sizeof(line), "get key%u\r\n", i);
+        live_send(fd, line);
+        assert_int_equal(live_read(fd, &byte, 1), 1);
+        if (byte == 'E') {
+            live_expect(fd, "ND\r\n");
+            continue;
+        }
+        (void)snprintf(line, sizeof(line), "ALUE key%u 0 %zu\r\n", i, sizeof(value));
+        live_fill(value, sizeof(value), i);
+        live_expect(fd, line);
+        live_expect_bytes(fd, value, sizeof(value));
+        live_expect(fd, "\r\nEND\r\n");
+        found++;
+    }
+    return found;
+}
+
+/* Somebody else fills the file system of -e while the server stores: what is there is its limit
+ * from then on. With room again it goes on, and the next start has all of it. */
+static void test_full_disk(void **state)
+{
+    enum {
+        FEW = 8000,
+        MANY = 60000
+    };
+    char folder[] = P_tmpdir "/zbcached.XXXXXX", options[128], other[64], file[64];
+    struct live live;
+    struct said said;
+
+    (void)state;
+    enter_own_world();
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(mount("tmpfs", folder, "tmpfs", 0, "size=40m"), 0);
+    (void)snprintf(file, sizeof(file), "%s/file", folder);
+    (void)snprintf(other, sizeof(other), "%s/other", folder);
+    said_begin(&said);
+    (void)snprintf(options, sizeof(options), "-m 64 -l 127.0.0.1 -p 0 -e %s", file);
+    assert_int_not_equal(live_run(options), 0);
+    (void)snprintf(options, sizeof(options), "-m 32 -t 2 -e %s", file);
+    live_start(&live, options);
+    int fd = live_connect(&live);
+    store_numbered(fd, 0, FEW);
+    check_served(fd);
+    assert_int_equal(count_numbered(fd, FEW), FEW);
+    fill_disk(other, 4 * MIB);
+    store_numbered(fd, FEW, MANY - FEW);
+    check_served(fd);
+    assert_true(live_stat_over(fd, "zbud", "file_starved") > 0);
+    const unsigned kept = count_numbered(fd, MANY);
+    print_message("%u items in what is left of the disk\n", kept);
+    assert_true(kept >= FEW && kept < MANY);
+    const uint64_t items = live_stat_over(fd, "", "curr_items");
+    end_well(&live, fd);
+    /* Still full: not with as much as was asked for before. Nothing is lost by that. */
+    assert_int_not_equal(live_run(options), 0);
+    assert_int_equal(unlink(other), 0);
+    live_start(&live, options);
+    fd = live_connect(&live);
+    assert_int_equal(live_stat_over(fd, "", "curr_items"), items);
+    assert_int_equal(count_numbered(fd, MANY), kept);
+    store_numbered(fd, MANY, FEW);
+    check_served(fd);
+    end_well(&live, fd);
+    char *text = said_end(&said);
+    print_message("%s", text);
+    assert_non_null(strstr(text, "its file system has room for 40 MB, -m asks for 64"));
+    assert_true(count_lines(text) <= LINES_MAX);
+    free(text);
+    assert_int_equal(umount(folder), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slowloris),     cmocka_unit_test(test_gigabyte),
         cmocka_unit_test(test_connect_storm), cmocka_unit_test(test_descriptors_log),
         cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_half_open), /* the last: there is no way back to the usual network */
+        cmocka_unit_test(test_half_open),     cmocka_unit_test(test_full_disk),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -508,16 +508,17 @@ static void await_at_most(const struct live *live, const char *section, const ch
     }
 }
 
-static void test_storm(unsigned memory_mb)
+static void test_storm(unsigned memory_mb, const char *more)
 {
     struct live live;
     struct sampler sampler;
     struct modest small, middle;
-    char options[LINE_BYTES];
+    char options[2 * LINE_BYTES];
     const unsigned idle = idle_count();
     struct storm storm = make_storm();
 
-    (void)snprintf(options, sizeof(options), "-m %u -t 4 -c 10000 -o no_compress", memory_mb);
+    (void)snprintf(options, sizeof(options), "-m %u -t 4 -c 10000 -o no_compress %s", memory_mb,
+                   more);
     live_start(&live, options);
     sampler_start(&sampler, &live, memory_mb * MIB);
     const uint64_t items = fill(&live, memory_mb);
@@ -559,13 +560,27 @@ static void test_storm(unsigned memory_mb)
 static void test_storm_small(void **state)
 {
     (void)state;
-    test_storm(64);
+    test_storm(64, "");
 }
 
 static void test_storm_large(void **state)
 {
     (void)state;
-    test_storm(256);
+    test_storm(256, "");
+}
+
+/* A file's pages count as they do without: those that are mapped are resident. */
+static void test_storm_in_a_file(void **state)
+{
+    char path[] = "/dev/shm/zbcached.XXXXXX", options[LINE_BYTES];
+    const int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    (void)close(fd);
+    (void)snprintf(options, sizeof(options), "-e %s", path);
+    test_storm(64, options);
+    (void)unlink(path);
 }
 
 /* ---- a limit that moves ---- */
@@ -620,6 +635,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit_moves),
         cmocka_unit_test(test_storm_small),
+        cmocka_unit_test(test_storm_in_a_file),
         cmocka_unit_test(test_storm_large),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));

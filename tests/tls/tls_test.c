@@ -13,10 +13,12 @@
 
 #include "tests/instrumented.h"
 #include "tests/server/live.h"
+#include "tests/server/said.h"
 #include "tests/tls/certs.h"
 #include "tests/tls/dial.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +30,9 @@
 #define VALUE_BYTES   1000000u
 #define IDLE          250u
 #define HALF_OPEN     300u
+#define STORMERS      8u
+#define HANDSHAKES    (INSTRUMENTED ? 10u : 50u) /* of each */
+#define LINES_MAX     12u
 #define MEMORY_BYTES  ((size_t)64 << 20)
 #define OPTIONS_BYTES 512u
 
@@ -464,11 +469,12 @@ static void test_plain_text(void **state)
     stop(&live);
 }
 
+/* A record's head of a hello, and nothing behind. */
+static const char HELLO_HEAD[] = {22, 3, 1, 2, 0, 1, 0, 1, (char)252, 3, 3};
+
 /* Handshakes that are never finished are closed after a while, and nobody waits for them. */
 static void test_half_open(void **state)
 {
-    /* A record's head of a hello, and nothing behind. */
-    static const char HEAD[] = {22, 3, 1, 2, 0, 1, 0, 1, (char)252, 3, 3};
     int fds[HALF_OPEN];
     struct live live;
 
@@ -477,7 +483,7 @@ static void test_half_open(void **state)
     for (unsigned i = 0; i < HALF_OPEN; i++) {
         fds[i] = live_connect(&live);
         if (i % 2 == 0) {
-            (void)send(fds[i], HEAD, sizeof(HEAD), MSG_NOSIGNAL);
+            (void)send(fds[i], HELLO_HEAD, sizeof(HELLO_HEAD), MSG_NOSIGNAL);
         }
     }
     struct dial *asking = dial(&live, any());
@@ -494,6 +500,73 @@ static void test_half_open(void **state)
     dial_free(asking);
     assert_true(stat_of(&live, "ssl_handshake_errors") >= HALF_OPEN);
     stop(&live);
+}
+
+/* Comes, shakes hands, goes; each third in the middle of it. Not for cmocka's asserts. */
+static void *storm(void *context)
+{
+    const struct live *live = context;
+    const struct dial_how how = {.folder = certs};
+
+    for (unsigned i = 0; i < HANDSHAKES; i++) {
+        const int fd = live_connect_to("127.0.0.1", live->port);
+        assert(fd >= 0);
+        if (i % 3 == 0) {
+            (void)send(fd, HELLO_HEAD, sizeof(HELLO_HEAD), MSG_NOSIGNAL);
+            (void)close(fd);
+            continue;
+        }
+        struct dial *shaken = dial_new(fd, &how);
+        assert(shaken != NULL);
+        dial_free(shaken);
+    }
+    return NULL;
+}
+
+/* Handshakes as fast as they can be had, more than there are processors for: who is connected is
+ * served, who comes gets in, nothing stays, and the log is not full of it. */
+static void test_handshake_storm(void **state)
+{
+    pthread_t stormers[STORMERS];
+    struct live live;
+    struct said said;
+
+    (void)state;
+    said_begin(&said);
+    start(&live, "server", "");
+    struct dial *asking = dial(&live, any());
+    assert_non_null(asking);
+    const unsigned long held = stat_of(&live, "curr_connections");
+    for (unsigned i = 0; i < STORMERS; i++) {
+        assert_int_equal(pthread_create(&stormers[i], NULL, storm, &live), 0);
+    }
+    for (unsigned i = 0; i < 2 * HANDSHAKES; i++) {
+        assert_true(dial_ask(asking, VERSION));
+    }
+    struct dial *late = dial(&live, any());
+    assert_non_null(late);
+    assert_true(dial_ask(late, VERSION));
+    dial_free(late);
+    for (unsigned i = 0; i < STORMERS; i++) {
+        assert_int_equal(pthread_join(stormers[i], NULL), 0);
+    }
+    assert_true(dial_ask(asking, VERSION));
+    print_message("RSS %.1f MiB\n", (double)live_rss_bytes(&live) / (1 << 20));
+    assert_true(INSTRUMENTED || live_rss_bytes(&live) <= MEMORY_BYTES + MEMORY_BYTES / 50);
+    for (unsigned tries = 0; stat_of(&live, "curr_connections") > held; tries++) {
+        assert_true(tries < LIVE_WAIT_S * 10);
+        live_nap_ms(100);
+    }
+    dial_free(asking);
+    stop(&live);
+    char *text = said_end(&said);
+    unsigned lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    print_message("%u lines in the log\n", lines);
+    assert_true(lines <= LINES_MAX);
+    free(text);
 }
 
 /* A full cache, many idle connections, some that do not read what they asked for, and some that
@@ -552,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_starts_that_fail),
         cmocka_unit_test(test_plain_text),
         cmocka_unit_test(test_half_open),
+        cmocka_unit_test(test_handshake_storm),
         cmocka_unit_test(test_memory),
     };
     (void)signal(SIGPIPE, SIG_IGN);
