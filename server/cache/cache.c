@@ -287,7 +287,7 @@ enum cache_status cache_look(struct cache_worker *worker, const void *key, size_
                                 context, view)) == CACHE_NO_MEMORY &&
            ++tries < STORE_TRIES)
         (void)cache_make_room(cache, 3, now_s);
-    return status;
+    return status == CACHE_NOT_STORED ? CACHE_NO_MEMORY : status;
 }
 
 void cache_expect(struct cache_worker *worker, const struct cache_key *keys, unsigned count)

@@ -148,6 +148,7 @@ enum cache_status shard_get(struct shard *shard, uint64_t hash, const void *key,
                             const uint32_t *touch_expiry_s, uint32_t now_s, struct codec *codec,
                             cache_place_fn *place, void *context, struct cache_item *item)
     __attribute__((warn_unused_result));
+/** shard_look() - CACHE_NOT_STORED: to be created, but its key collides with too many. */
 enum cache_status shard_look(struct shard *shard, uint64_t hash, const void *key, size_t key_bytes,
                              const struct cache_look *look, uint32_t now_s, struct codec *codec,
                              cache_place_fn *place, void *context, struct cache_view *view)

@@ -104,7 +104,8 @@ static struct record empty_record(const struct shard *shard, const void *key, si
     };
 }
 
-/* Whoever creates an item has won. */
+/* Whoever creates an item has won. CACHE_NOT_STORED: not with any memory, as shard_store()'s
+ * CACHE_NO_ROOM, which means something else here. */
 static enum cache_status create(struct shard *shard, uint64_t hash, const void *key,
                                 size_t key_bytes, const struct cache_look *look, uint32_t now_s,
                                 struct cache_view *view) ZB_REQUIRES(shard->lock)
@@ -119,7 +120,7 @@ static enum cache_status create(struct shard *shard, uint64_t hash, const void *
     uint64_t *slot = index_insert(shard->index, hash, place);
     if (slot == NULL) {
         shard_undo(shard, place);
-        return CACHE_NO_MEMORY;
+        return index_is_crowded(shard->index, hash) ? CACHE_NOT_STORED : CACHE_NO_MEMORY;
     }
     shard->sequence++;
     shard->counters.stored++;

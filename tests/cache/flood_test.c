@@ -1,5 +1,6 @@
 /* Keys made to collide, as by somebody who knows the seed: what they cost is bounded, and others do
  * not pay for it. */
+#include "server/cache/index.h"
 #include "tests/cache/check_cache.h"
 
 #include <stdio.h>
@@ -21,6 +22,18 @@ uint64_t __wrap_hash_key(const void *key, size_t key_bytes, uint64_t seed);
 uint64_t __wrap_hash_key(const void *key, size_t key_bytes, uint64_t seed)
 {
     return __real_hash_key(key, *(const char *)key == 'f' ? 1 : key_bytes, seed);
+}
+
+/* How often a place in the index was looked for. */
+static unsigned inserts;
+
+uint64_t *__real_index_insert(struct index *index, uint64_t hash, struct index_place place);
+uint64_t *__wrap_index_insert(struct index *index, uint64_t hash, struct index_place place);
+
+uint64_t *__wrap_index_insert(struct index *index, uint64_t hash, struct index_place place)
+{
+    inserts++;
+    return __real_index_insert(index, hash, place);
 }
 
 struct bench {
@@ -86,6 +99,16 @@ static enum cache_status get(struct bench *bench, const char *name, unsigned num
     return cache_get(bench->worker, key, key_bytes, NULL, NOW, place, bench, &item);
 }
 
+/* mg with N: an empty item where there is none. */
+static enum cache_status look(struct bench *bench, const char *name, unsigned number)
+{
+    char key[64];
+    const size_t key_bytes = (size_t)snprintf(key, sizeof(key), "%s%u", name, number);
+    const struct cache_look look = {.create = true, .create_expiry_s = CACHE_NEVER};
+    struct cache_view view;
+    return cache_look(bench->worker, key, key_bytes, &look, NOW, place, bench, &view);
+}
+
 static uint64_t index_bytes(struct bench *bench)
 {
     struct cache_figures figures;
@@ -107,6 +130,14 @@ static double time_gets(struct bench *bench, const char *name, unsigned keys)
     const double began_ns = now_ns();
     for (unsigned i = 0; i < ROUNDS; i++)
         (void)get(bench, name, i % keys);
+    return (now_ns() - began_ns) / ROUNDS;
+}
+
+static double time_looks(struct bench *bench, const char *name, unsigned first)
+{
+    const double began_ns = now_ns();
+    for (unsigned i = 0; i < ROUNDS; i++)
+        (void)look(bench, name, first + i);
     return (now_ns() - began_ns) / ROUNDS;
 }
 
@@ -153,6 +184,31 @@ static void test_flood(void **state)
                   time_puts(bench, "flood", FLOOD));
 }
 
+/* Who is refused is refused at once, whatever asks for the item. */
+static void test_refused_once(void **state)
+{
+    struct bench *bench = *state;
+    struct cache_figures before, after;
+
+    for (unsigned i = 0; i < OTHERS; i++)
+        assert_int_equal(put(bench, "other", i), CACHE_OK);
+    for (unsigned i = 0; i < FLOOD; i++)
+        (void)put(bench, "flood", i);
+    cache_figures(bench->cache, &before);
+    inserts = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        assert_int_equal(put(bench, "flood", FLOOD + i), CACHE_NO_MEMORY);
+        assert_int_equal(look(bench, "flood", FLOOD + i), CACHE_NO_MEMORY);
+    }
+    assert_int_equal(inserts, 2 * ROUNDS);
+    cache_figures(bench->cache, &after);
+    assert_int_equal(after.items, before.items);
+    assert_int_equal(after.evicted, before.evicted);
+    print_message("mg N of one that is there %.0f ns, that is made %.0f, that is refused %.0f\n",
+                  time_looks(bench, "other", 0), time_looks(bench, "made", 0),
+                  time_looks(bench, "flood", FLOOD));
+}
+
 /* With nothing beside them a segment does not grow for them either. */
 static void test_flood_alone(void **state)
 {
@@ -166,6 +222,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_flood_alone, set_up, tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));

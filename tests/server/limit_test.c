@@ -563,14 +563,8 @@ static void test_storm_small(void **state)
     test_storm(64, "");
 }
 
-static void test_storm_large(void **state)
-{
-    (void)state;
-    test_storm(256, "");
-}
-
 /* A file's pages count as they do without: those that are mapped are resident. */
-static void test_storm_in_a_file(void **state)
+static void test_storm_large_in_a_file(void **state)
 {
     char path[] = "/dev/shm/zbcached.XXXXXX", options[LINE_BYTES];
     const int fd = mkstemp(path);
@@ -579,7 +573,7 @@ static void test_storm_in_a_file(void **state)
     assert_true(fd >= 0);
     (void)close(fd);
     (void)snprintf(options, sizeof(options), "-e %s", path);
-    test_storm(64, options);
+    test_storm(256, options);
     (void)unlink(path);
 }
 
@@ -635,8 +629,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit_moves),
         cmocka_unit_test(test_storm_small),
-        cmocka_unit_test(test_storm_in_a_file),
-        cmocka_unit_test(test_storm_large),
+        cmocka_unit_test(test_storm_large_in_a_file),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
