@@ -138,8 +138,12 @@ class Application:
         self.process = subprocess.Popen(
             SESSIONS[name](str(self.port)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=dict(os.environ, MEMCACHED="%s:%d" % (host, port)))
-        until(lambda: socket.create_connection(("127.0.0.1", self.port), timeout=10).close()
-              is None, 60)
+        until(lambda: self.process.poll() is not None or self.listens(), 60)
+        same(self.process.poll(), None)
+
+    def listens(self):
+        socket.create_connection(("127.0.0.1", self.port), timeout=10).close()
+        return True
 
     def __enter__(self):
         return self
