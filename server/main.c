@@ -47,6 +47,11 @@ static int say_instead(enum config_status status, const struct config_report *re
     return report->exit_code;
 }
 
+static void print_setting(void *context, const char *name, const char *value)
+{
+    (void)fprintf(context, "%s %s\n", name, value);
+}
+
 static bool prepare_process(const struct config *config, struct log *log)
 {
     const size_t files = config->conns_max + FILES_BESIDE + FILES_PER_THREAD * config->threads;
@@ -97,7 +102,12 @@ static int start(struct config *config, const struct config_report *report)
     for (uint32_t i = 0; i < report->warnings_count; i++) {
         log_say(log, LOG_ALWAYS, "%s", report->warnings[i]);
     }
-    const int code = serve(config, &clock, log);
+    int code = EXIT_SUCCESS;
+    if (config->settings_asked) {
+        config_settings(config, print_setting, stdout);
+    } else {
+        code = serve(config, &clock, log);
+    }
     log_free(log);
     return code;
 }

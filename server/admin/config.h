@@ -133,6 +133,7 @@ struct config {
     bool daemonize; /* -d */
     bool coredumps; /* -r */
     bool drop_privileges; /* -o drop_privileges */
+    bool settings_asked;  /* --settings: show them, and do not serve */
 
     /* protocol */
     uint32_t protocol;     /* -B: 0 auto, or CONFIG_PROTOCOL_ASCII, which -Y says too */

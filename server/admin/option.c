@@ -267,6 +267,8 @@ const struct option_row OPTION_ROWS[] = {
     {TAKEN(PROTOCOL), SUB("relaxed_privileges"), FLAG(0), .help = "for memcached's own tests"},
     {TAKEN(PROTOCOL), SUB("no_inline_ascii_resp"), FLAG(0), .help = "as it is anyway"},
     {TAKEN(PROTOCOL), SUB("no_chunked_items"), FLAG(0), .help = "as it is anyway"},
+    {TAKEN(ABOUT), .name = "settings", FLAG(1), INTO(settings_asked),
+     .help = "print what \"stats settings\" would answer and exit: are these options right?"},
     {TAKEN(ABOUT), LONG('h', "help"), ASK(CONFIG_ASKS_HELP), .help = "print this and exit"},
     {TAKEN(ABOUT), LONG('i', "license"), ASK(CONFIG_ASKS_LICENSE),
      .help = "print the licence and exit"},
