@@ -11,6 +11,7 @@
 #include "clients/client.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/csv.h"
 #include "tests/bench/options.h"
 #include "tests/corpus/corpus.h"
 
@@ -29,6 +30,8 @@ struct bench {
     uint64_t settle; /* 0 or 1 */
     const char *options;
     const char *folder;
+    const char *csv_path;
+    struct csv *csv;
     const char *programs[OPTIONS_PROGRAMS];
 };
 
@@ -172,6 +175,14 @@ static void measure_ours(const struct bench *bench, const char *name, uint64_t m
     close_filling(&filling);
 }
 
+static void put(const struct bench *bench, const char *name, const char *server,
+                const struct held *held)
+{
+    csv_put(bench->csv, name, server, "items", (double)held->items);
+    csv_put(bench->csv, name, server, "raw_bytes", (double)held->raw_bytes);
+    csv_put(bench->csv, name, server, "resident_bytes", (double)held->resident_bytes);
+}
+
 static void measure(const struct bench *bench, const char *name)
 {
     struct held theirs;
@@ -188,6 +199,11 @@ static void measure(const struct bench *bench, const char *name)
            (double)first.resident_bytes / 1048576, later.items,
            (double)later.resident_bytes / 1048576, (double)first.items / (double)theirs.items,
            (double)later.items / (double)theirs.items);
+    put(bench, name, "memcached", &theirs);
+    put(bench, name, "zbcached loaded", &first);
+    put(bench, name, "zbcached later", &later);
+    if (bench->settle != 0)
+        put(bench, name, "zbcached settled", &settled);
     if (bench->settle != 0)
         printf(" | settled %9" PRIu64 " %6.0f %6.2f", settled.items,
                (double)settled.resident_bytes / 1048576,
@@ -208,13 +224,15 @@ static void print_head(const struct bench *bench)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.memory_mb = 1024, .options = "", .folder = getenv("ZBCACHED_CORPORA")};
+    struct bench bench = {
+        .memory_mb = 1024, .options = "", .csv_path = "", .folder = getenv("ZBCACHED_CORPORA")};
     const char *names[NAMES_MAX];
     unsigned names_count = 0;
     const struct options_row rows[] = {
         {"memory-mb", "N", .whole = &bench.memory_mb, .min = 1, .max = 1 << 20},
         {"options", "TEXT", .text = &bench.options},
         {"settle", "1", .whole = &bench.settle, .max = 1},
+        {"csv", "FILE", .text = &bench.csv_path},
         {"corpus", "NAME", .text = names, .count = &names_count, .room = NAMES_MAX},
     };
 
@@ -224,8 +242,10 @@ int main(int argc, char **argv)
         for (unsigned i = 0; i < CORPUS_CLASSES_COUNT; i++)
             names[names_count++] = CORPUS_CLASSES[i].name;
     }
+    bench.csv = csv_open(bench.csv_path, "density");
     print_head(&bench);
     for (unsigned i = 0; i < names_count; i++)
         measure(&bench, names[i]);
+    csv_close(bench.csv);
     return EXIT_SUCCESS;
 }

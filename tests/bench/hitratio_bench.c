@@ -12,6 +12,7 @@
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/csv.h"
 #include "tests/bench/engine.h"
 #include "tests/bench/options.h"
 #include "tests/bench/player.h"
@@ -49,6 +50,8 @@ struct bench {
     uint64_t engine, maintain, rate;
     const char *corpus_name;
     const char *options;
+    const char *csv_path;
+    struct csv *csv;
     const char *programs[SERVERS_COUNT];
     const char *folder;
     struct corpus *corpus;
@@ -199,7 +202,24 @@ static double server_cpu_s(const struct bench_server *server)
     return user_s + system_s;
 }
 
-static void print_point(double skew, double writes_percent, struct bench_server *const *servers,
+static void put_point(const struct bench *bench, double skew, double writes_percent,
+                      struct bench_server *const *servers, const double miss_percent[SERVERS_COUNT])
+{
+    static const char *const names[SERVERS_COUNT] = {[OURS] = "zbcached", [THEIRS] = "memcached"};
+    char what[80];
+
+    snprintf(what, sizeof(what), "Zipf %.1f, %.0f %% writes, memory for %.0f %%", skew,
+             writes_percent, bench->memory_percent);
+    for (unsigned i = 0; i < SERVERS_COUNT; i++) {
+        csv_put(bench->csv, what, names[i], "memory_percent", bench->memory_percent);
+        csv_put(bench->csv, what, names[i], "miss_percent", miss_percent[i]);
+        csv_put(bench->csv, what, names[i], "resident_bytes",
+                (double)bench_server_resident_bytes(servers[i]));
+    }
+}
+
+static void print_point(const struct bench *bench, double skew, double writes_percent,
+                        struct bench_server *const *servers,
                         const double miss_percent[SERVERS_COUNT])
 {
     printf("%4.1f %5.0f%% | %9.2f %8.2f | %9" PRIu64 " %8" PRIu64 " | %6.0f %6.0f | %8.1f %8.1f"
@@ -212,6 +232,7 @@ static void print_point(double skew, double writes_percent, struct bench_server 
            server_cpu_s(servers[THEIRS]), server_cpu_s(servers[OURS]),
            miss_percent[OURS] / miss_percent[THEIRS]);
     fflush(stdout);
+    put_point(bench, skew, writes_percent, servers, miss_percent);
 }
 
 static void measure_wire(struct bench *bench, double skew, double writes_percent)
@@ -232,7 +253,7 @@ static void measure_wire(struct bench *bench, double skew, double writes_percent
     }
     players_fill(players, SERVERS_COUNT, stream, stream_keys_count(stream));
     count_misses(bench, players, stream, bench->warm, miss_percent);
-    print_point(skew, writes_percent, servers, miss_percent);
+    print_point(bench, skew, writes_percent, servers, miss_percent);
     if (bench->rest_s > 0) {
         const struct timespec rest = {.tv_sec = (time_t)bench->rest_s};
 
@@ -259,6 +280,7 @@ int main(int argc, char **argv)
         .rate = 200000,
         .corpus_name = "mix",
         .options = "",
+        .csv_path = "",
         .folder = getenv("ZBCACHED_CORPORA"),
     };
     struct choices *skews = &bench.skews, *writes = &bench.writes_percent;
@@ -276,6 +298,7 @@ int main(int argc, char **argv)
         {"requests", "N", .whole = &bench.requests, .max = 1e15},
         {"rest", "SECONDS", .whole = &bench.rest_s, .max = 86400},
         {"options", "TEXT", .text = &bench.options},
+        {"csv", "FILE", .text = &bench.csv_path},
         {"engine", "1", .whole = &bench.engine, .max = 1},
         {"maintain", "N", .whole = &bench.maintain, .max = 1e6},
         {"rate", "N", .whole = &bench.rate, .min = 1, .max = UINT32_MAX},
@@ -291,6 +314,7 @@ int main(int argc, char **argv)
     if (bench.requests == 0)
         bench.requests = 2 * bench.keys;
     open_items(&bench);
+    bench.csv = csv_open(bench.csv_path, "hitratio");
     if (bench.engine != 0) {
         print_engine_head();
     } else {
@@ -302,6 +326,7 @@ int main(int argc, char **argv)
             (bench.engine != 0 ? measure_engine : measure_wire)(&bench, bench.skews.values[i],
                                                                 bench.writes_percent.values[j]);
     }
+    csv_close(bench.csv);
     corpus_free(bench.corpus);
     free(bench.ids);
     return EXIT_SUCCESS;

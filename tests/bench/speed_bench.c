@@ -10,6 +10,7 @@
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/csv.h"
 #include "tests/bench/floor.h"
 #include "tests/bench/load.h"
 #include "tests/bench/options.h"
@@ -41,6 +42,8 @@ enum {
     MEASURED_COUNT
 };
 
+static const char *const NAMES[MEASURED_COUNT] = {"zbcached", "memcached", "floor"};
+
 struct samples {
     double requests_per_s[ROUNDS_MAX];
     double user_us[ROUNDS_MAX]; /* of the worker thread, a request */
@@ -57,6 +60,8 @@ struct bench {
     const char *only; /* workloads whose name has this in it */
     const char *options;
     uint64_t settled; /* 0 or 1: wait until ours is done in the background, after filling */
+    const char *csv_path;
+    struct csv *csv;
     const char *programs[SERVERS_COUNT];
     struct bench_server *servers[SERVERS_COUNT];
     struct floor *floor;
@@ -135,6 +140,9 @@ static void print_table(struct bench *bench)
             system[which] = bench_median(samples->system_us, rounds);
             other[which] = bench_median(samples->other_us, rounds);
             busy[which] = bench_median(samples->busy_percent, rounds);
+            csv_put(bench->csv, PLANS[plan].name, NAMES[which], "requests_per_s", rates[which]);
+            csv_put(bench->csv, PLANS[plan].name, NAMES[which], "worker_us",
+                    user[which] + system[which]);
         }
         printf("%-24s | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f %5.2f %5.2f | %10.0f %5.2f | %8.3f "
                "%6.3f "
@@ -207,8 +215,13 @@ static void run(struct bench *bench)
 
 int main(int argc, char **argv)
 {
-    static struct bench bench = {
-        .rounds = 5, .seconds = 2, .items = 200000, .corpus = "mix", .only = "", .options = ""};
+    static struct bench bench = {.rounds = 5,
+                                 .seconds = 2,
+                                 .items = 200000,
+                                 .corpus = "mix",
+                                 .only = "",
+                                 .options = "",
+                                 .csv_path = ""};
     const struct options_row rows[] = {
         {"rounds", "N", .whole = &bench.rounds, .min = 1, .max = ROUNDS_MAX},
         {"seconds", "N", .number = &bench.seconds, .min = .01, .max = 3600},
@@ -216,10 +229,13 @@ int main(int argc, char **argv)
         {"corpus", "NAME", .text = &bench.corpus},
         {"only", "TEXT", .text = &bench.only},
         {"options", "TEXT", .text = &bench.options},
+        {"csv", "FILE", .text = &bench.csv_path},
         {"settled", "0|1", .whole = &bench.settled, .max = 1},
     };
 
     options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
+    bench.csv = csv_open(bench.csv_path, "speed");
     run(&bench);
+    csv_close(bench.csv);
     return EXIT_SUCCESS;
 }

@@ -8,6 +8,7 @@
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
+#include "tests/bench/csv.h"
 #include "tests/bench/floor.h"
 #include "tests/bench/options.h"
 #include "tests/bench/tails_load.h"
@@ -112,6 +113,8 @@ struct bench {
     double grow_million; /* tiny items in all rounds together; 0: what the seconds hold */
     const char *only;
     const char *options;
+    const char *csv_path;
+    struct csv *csv;
     const char *programs[SERVERS_COUNT];
     bool first_in_line; /* whether the system permits it */
     /* of the scene */
@@ -346,6 +349,15 @@ static void print_ratio(const char *name, const struct summary *ours, const stru
            ours->best_p99 / base->best_p99, ours->best_p999 / base->best_p999);
 }
 
+static void put(const struct bench *bench, const struct scene *scene, const char *server,
+                const struct summary *summary)
+{
+    csv_put(bench->csv, scene->name, server, "p50_us", summary->p50);
+    csv_put(bench->csv, scene->name, server, "p99_us", summary->p99);
+    csv_put(bench->csv, scene->name, server, "p999_us", summary->p999);
+    csv_put(bench->csv, scene->name, server, "max_us", summary->max);
+}
+
 static void print_scene(const struct bench *bench, const struct scene *scene, double per_s)
 {
     struct summary summaries[MEASURED_COUNT];
@@ -363,6 +375,7 @@ static void print_scene(const struct bench *bench, const struct scene *scene, do
         if (summary->company_per_s > 0)
             printf(" %9.0f %9.0f", summary->company_per_s, summary->company_p50);
         printf("\n");
+        put(bench, scene, NAMES[which], summary);
     }
     print_ratio("ratio", &summaries[OURS], &summaries[THEIRS]);
     if (measured > OURS_ALONE)
@@ -447,7 +460,7 @@ static void run(struct bench *bench)
 int main(int argc, char **argv)
 {
     static struct bench bench = {
-        .rounds = 7, .seconds = 1, .items = 200000, .only = "", .options = ""};
+        .rounds = 7, .seconds = 1, .items = 200000, .only = "", .options = "", .csv_path = ""};
     const struct options_row rows[] = {
         {"rounds", "N", .whole = &bench.rounds, .min = 1, .max = ROUNDS_MAX},
         {"seconds", "N", .number = &bench.seconds, .min = .01, .max = 3600},
@@ -455,9 +468,12 @@ int main(int argc, char **argv)
         {"grow", "MILLION", .number = &bench.grow_million, .min = 0, .max = 1000},
         {"only", "TEXT", .text = &bench.only},
         {"options", "TEXT", .text = &bench.options},
+        {"csv", "FILE", .text = &bench.csv_path},
     };
 
     options_read(rows, COUNT_OF(rows), NULL, bench.programs, argc, argv);
+    bench.csv = csv_open(bench.csv_path, "tails");
     run(&bench);
+    csv_close(bench.csv);
     return EXIT_SUCCESS;
 }
