@@ -3,6 +3,7 @@
 #include "protocol/parse.h"
 #include "server/admin/config.h"
 #include "server/admin/control.h"
+#include "server/admin/hotkeys.h"
 #include "server/admin/log.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
@@ -126,6 +127,7 @@ static enum cache_status get_one(struct call *call, struct protocol_slice key, s
     }
     if (status == CACHE_OK || status == CACHE_NOT_FOUND) {
         count_get(call, status == CACHE_OK);
+        call_count_key(call, key.data, key.bytes);
         command_tell_get(&look, status == CACHE_OK ? &item : NULL);
         call_count_prefix(call, key.data, key.bytes, status == CACHE_OK ? PREFIX_HIT : PREFIX_GET);
     }
@@ -257,6 +259,7 @@ static enum command_outcome execute_store(struct call *call)
     const struct protocol_slice key = request->key;
     struct command_look look;
 
+    call_count_key(call, key.data, key.bytes);
     call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
     if (request->too_large) {
         call_refuse_store(call, call->row->mode, CACHE_TOO_LARGE);
@@ -293,6 +296,7 @@ static enum command_outcome execute_delete(struct call *call)
         cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
     command_tell_delete(&look, "delete", status);
     call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
+    call_count_key(call, key.data, key.bytes);
     call_count_prefix(call, key.data, key.bytes, PREFIX_DELETE);
     return call_answer(call, status == CACHE_OK ? "DELETED" : "NOT_FOUND");
 }
@@ -308,6 +312,7 @@ static enum command_outcome execute_touch(struct call *call)
     const enum cache_status status =
         cache_touch(call->command->worker, key.data, key.bytes, expiry_s, call->now_s);
 
+    call_count_key(call, key.data, key.bytes);
     call_count(call, COUNTER_CMD_TOUCH);
     call_count(call, status == CACHE_OK ? call->row->hits : call->row->misses);
     if (status == CACHE_NO_MEMORY) {
@@ -323,6 +328,7 @@ static enum command_outcome execute_arith(struct call *call)
     struct cache_number number;
     struct command_look look;
 
+    call_count_key(call, request->key.data, request->key.bytes);
     call_look(call, request->key, &look);
     command_tell_get(&look, NULL);
     const enum cache_status status = cache_arith(call->command->worker, request->key.data,
@@ -467,14 +473,20 @@ struct stats_word {
     const char *word;
     bool by_prefix; /* any beginning of the word will do, as in memcached */
     enum stats_section section;
+    const char *refused; /* with -X, as it lists keys; NULL: it does not */
 };
 
 /* Searched in this order, which decides what a prefix means. */
 static const struct stats_word stats_words[] = {
-    {"settings", true, STATS_SETTINGS}, {"conns", true, STATS_CONNS},
-    {"extstore", true, STATS_EXTSTORE}, {"items", false, STATS_ITEMS},
-    {"slabs", false, STATS_SLABS},      {"sizes", false, STATS_SIZES},
-    {"zbud", false, STATS_ZBUD},
+    {"settings", true, STATS_SETTINGS, NULL},
+    {"conns", true, STATS_CONNS, NULL},
+    {"extstore", true, STATS_EXTSTORE, NULL},
+    {"items", false, STATS_ITEMS, NULL},
+    {"slabs", false, STATS_SLABS, NULL},
+    {"sizes", false, STATS_SIZES, NULL},
+    {"zbud", false, STATS_ZBUD, NULL},
+    {"hotkeys", false, STATS_HOTKEYS, "CLIENT_ERROR stats hotkeys not allowed"},
+    {"prefixes", false, STATS_PREFIXES, "CLIENT_ERROR stats prefixes not allowed"},
 };
 
 static struct protocol_slice first_word(struct protocol_slice line)
@@ -491,18 +503,21 @@ static bool slice_begins(struct protocol_slice slice, const char *word)
     return slice.bytes <= strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
 }
 
-static enum stats_section find_section(struct protocol_slice word)
+/* NULL: there is none. */
+static const struct stats_word *find_section(struct protocol_slice word)
 {
+    static const struct stats_word general = {"", false, STATS_GENERAL, NULL};
+
     if (word.bytes == 0) {
-        return STATS_GENERAL;
+        return &general;
     }
     for (size_t i = 0; i < sizeof(stats_words) / sizeof(stats_words[0]); i++) {
         const struct stats_word *row = &stats_words[i];
         if (row->by_prefix ? slice_begins(word, row->word) : slice_is(word, row->word)) {
-            return row->section;
+            return row;
         }
     }
-    return STATS_SECTIONS_COUNT;
+    return NULL;
 }
 
 static bool emit_stat(void *context, const char *name, const char *value)
@@ -554,11 +569,14 @@ static enum command_outcome execute_stats(struct call *call)
         assert(written);
         return COMMAND_DONE;
     }
-    const enum stats_section section = find_section(word);
-    if (section == STATS_SECTIONS_COUNT) {
+    const struct stats_word *row = find_section(word);
+    if (row == NULL) {
         return call_answer(call, "ERROR");
     }
-    return answer_section(call, section);
+    if (row->refused != NULL && !shared->config->dump_enabled) {
+        return call_answer(call, row->refused);
+    }
+    return answer_section(call, row->section);
 }
 
 /* ---- the table ---- */
@@ -692,6 +710,7 @@ struct command *command_new(const struct command_shared *shared, struct counters
         .worker = cache_worker_new(shared->cache),
         .counters = counters,
         .writer = watch_join(shared->watch),
+        .hotkeys = hotkeys_join(shared->hotkeys),
     };
     command->admin = admin_new(&command->shared);
     if (command->worker == NULL || command->admin == NULL) {

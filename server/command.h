@@ -44,6 +44,7 @@ struct command;
 struct config;
 struct control;
 struct counters;
+struct hotkeys;
 struct log;
 struct prefixes;
 struct stats;
@@ -65,6 +66,7 @@ struct command_shared {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
+    struct hotkeys *hotkeys;
     struct clock *clock;               /* for debugtime alone: time is a parameter */
     command_refresh_fn *refresh_certs; /* NULL: there are none */
     void *refresh_context;

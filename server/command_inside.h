@@ -6,6 +6,7 @@
 #ifndef SERVER_COMMAND_INSIDE_H
 #define SERVER_COMMAND_INSIDE_H
 
+#include "server/admin/hotkeys.h"
 #include "server/admin/prefixes.h"
 #include "server/cache/cache.h"
 #include "server/command.h"
@@ -17,6 +18,7 @@ struct command {
     struct cache_worker *worker;
     struct counters *counters;
     struct watch_writer *writer;
+    struct hotkeys_writer *hotkeys;
     struct admin *admin;
 };
 
@@ -45,6 +47,12 @@ struct row {
 static inline void call_count(const struct call *call, enum counter counter)
 {
     counters_add(call->command->counters, counter, 1);
+}
+
+/** call_count_key() - a request for that key, whatever came of it: for "stats hotkeys". */
+static inline void call_count_key(const struct call *call, const void *key, size_t key_bytes)
+{
+    hotkeys_count(call->command->hotkeys, key, key_bytes, call->now_s);
 }
 
 /** call_count_prefix() - statistics by prefix, where they are on. */

@@ -292,6 +292,7 @@ enum command_outcome execute_mg(struct call *call)
         return call_answer(call, call->row->refused);
     }
     count_look(call, status == CACHE_OK);
+    call_count_key(call, key.data, key.bytes);
     command_tell_get(&before, NULL);
     call_count_prefix(call, key.data, key.bytes, status == CACHE_OK ? PREFIX_HIT : PREFIX_GET);
     if (status == CACHE_OK) {
@@ -419,6 +420,7 @@ enum command_outcome execute_ms(struct call *call)
 
     command_look(call->command->writer, call->command->worker, store.entry, store.key_bytes,
                  call->now_s, &look);
+    call_count_key(call, store.entry, store.key_bytes);
     call_count_prefix(call, store.entry, store.key_bytes, PREFIX_SET);
     const enum cache_status status =
         cache_store(call->command->worker, &store, call->now_s, &stored);
@@ -464,6 +466,7 @@ enum command_outcome execute_md(struct call *call)
         command_tell_delete(&look, "md", status);
     }
 
+    call_count_key(call, key.data, key.bytes);
     call_count_prefix(call, key.data, key.bytes, PREFIX_DELETE);
     if (status == CACHE_NO_MEMORY) {
         return call_answer(call, "SERVER_ERROR out of memory");
@@ -560,6 +563,7 @@ enum command_outcome execute_ma(struct call *call)
     struct cache_number number;
     struct command_look look;
 
+    call_count_key(call, key.data, key.bytes);
     call_look(call, key, &look);
     command_tell_get(&look, NULL);
     const enum cache_status status =

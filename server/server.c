@@ -3,6 +3,7 @@
 #include "server/admin/auth.h"
 #include "server/admin/config.h"
 #include "server/admin/control.h"
+#include "server/admin/hotkeys.h"
 #include "server/admin/log.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
@@ -49,6 +50,7 @@ struct server {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
+    struct hotkeys *hotkeys;
     _Atomic uint32_t certs_read_s;
     struct command_shared command;
     struct net *net;
@@ -284,7 +286,8 @@ static bool make_shared(struct server *server)
 
     server->counters = counters_new(config->threads + 1);
     server->budget = budget_new(server->cache, config->memory_bytes);
-    if (server->counters == NULL || server->budget == NULL) {
+    server->hotkeys = hotkeys_new(server->cache, config->threads, clock_now_s(server->clock));
+    if (server->counters == NULL || server->budget == NULL || server->hotkeys == NULL) {
         log_say(server->log, LOG_ALWAYS, "-m is too small");
         return false;
     }
@@ -312,6 +315,7 @@ static bool make_shared(struct server *server)
         .watch = server->watch,
         .control = server->control,
         .prefixes = server->prefixes,
+        .hotkeys = server->hotkeys,
         .certs_read_s = &server->certs_read_s,
     };
     server->stats = stats_new(&stats);
@@ -324,6 +328,7 @@ static bool make_shared(struct server *server)
         .watch = server->watch,
         .control = server->control,
         .prefixes = server->prefixes,
+        .hotkeys = server->hotkeys,
         .clock = server->clock,
         .refresh_certs = config->tls_enabled ? refresh_certs : NULL,
         .refresh_context = server,
@@ -443,6 +448,7 @@ void server_free(struct server *server)
     auth_free(server->auth);
     footprint_free(server->footprint);
     stats_free(server->stats);
+    hotkeys_free(server->hotkeys);
     prefixes_free(server->prefixes);
     control_free(server->control);
     budget_free(server->budget);

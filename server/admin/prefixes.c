@@ -1,5 +1,6 @@
 #include "server/admin/prefixes.h"
 
+#include "server/admin/fnv.h"
 #include "server/cache/cache.h"
 
 #include <assert.h>
@@ -143,17 +144,6 @@ bool prefixes_switch(struct prefixes *prefixes, bool on)
     return able;
 }
 
-/* FNV-1a, 32 bits: the offset and the prime are the algorithm's. */
-static uint32_t hash_of(const uint8_t *text, size_t bytes)
-{
-    uint32_t hash = 2166136261u;
-
-    for (size_t i = 0; i < bytes; i++) {
-        hash = (hash ^ text[i]) * 16777619u;
-    }
-    return hash;
-}
-
 static struct prefix *add(struct prefixes_table *table, uint32_t *slot, uint32_t hash,
                           const uint8_t *text, size_t bytes)
 {
@@ -175,7 +165,7 @@ static struct prefix *add(struct prefixes_table *table, uint32_t *slot, uint32_t
 /* NULL: it is new, and there is no room for it. */
 static struct prefix *find_or_add(struct prefixes_table *table, const uint8_t *text, size_t bytes)
 {
-    const uint32_t hash = hash_of(text, bytes);
+    const uint32_t hash = fnv_hash(text, bytes);
 
     for (size_t probe = 0; probe < PREFIXES_PROBES; probe++) {
         uint32_t *slot = &table->slots[(hash + probe) & table->slots_mask];

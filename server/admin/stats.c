@@ -2,8 +2,10 @@
 
 #include "server/admin/config.h"
 #include "server/admin/control.h"
+#include "server/admin/hotkeys.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/watch.h"
+#include "server/admin/watch_event.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
 #include "server/clock.h"
@@ -14,6 +16,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -756,6 +759,55 @@ static bool emit_dictionaries(struct stats *stats, uint32_t now_s, stats_emit_fn
     return going;
 }
 
+/* "<what>=<bytes, as in a URI>", or "<what>=*" where there are none, and what is said of it. */
+__attribute__((format(printf, 6, 7))) static bool emit_about(stats_emit_fn *emit, void *context,
+                                                             const char *what, const uint8_t *bytes,
+                                                             size_t count, const char *format, ...)
+{
+    char name[16 + 3 * CACHE_KEY_BYTES_MAX];
+    char value[256];
+    va_list arguments;
+    const int begun = snprintf(name, sizeof(name), "%s=%s", what, count == 0 ? "*" : "");
+
+    assert(begun > 0 && (size_t)begun + 3 * count < sizeof(name));
+    (void)watch_encode_key(bytes, count, name + begun);
+    va_start(arguments, format);
+    (void)vsnprintf(value, sizeof(value), format, arguments);
+    va_end(arguments);
+    return emit(context, name, value);
+}
+
+static bool emit_hotkeys(struct stats *stats, uint32_t now_s, stats_emit_fn *emit, void *context)
+{
+    struct hotkey list[HOTKEYS_LISTED_MAX];
+    const unsigned count = hotkeys_list(stats->setup.hotkeys, now_s, list);
+    bool going = true;
+
+    for (unsigned i = 0; i < count && going; i++) {
+        going = emit_about(emit, context, "key", list[i].key, list[i].key_bytes,
+                           "requests_per_s=%.1f error_per_s=%.1f", list[i].requests_per_s,
+                           list[i].error_per_s);
+    }
+    return going;
+}
+
+static bool emit_prefixes(struct stats *stats, stats_emit_fn *emit, void *context)
+{
+    struct cache_saving list[CACHE_SAVINGS_MAX];
+    const unsigned count = cache_savings(stats->setup.cache, list);
+    bool going = true;
+
+    for (unsigned i = 0; i < count && going; i++) {
+        const struct cache_saving *one = &list[i];
+        going = emit_about(emit, context, "prefix", one->prefix, one->prefix_bytes,
+                           "items=%" PRIu64 " raw_bytes=%" PRIu64 " stored_bytes=%" PRIu64
+                           " saved_bytes=%" PRId64 " error_bytes=%" PRIu64,
+                           one->items, one->raw_bytes, one->stored_bytes,
+                           (int64_t)(one->raw_bytes - one->stored_bytes), one->error_bytes);
+    }
+    return going;
+}
+
 static uint64_t read_figure(const struct cache_figures *figures, size_t offset)
 {
     uint64_t value;
@@ -862,6 +914,10 @@ bool stats_emit(struct stats *stats, enum stats_section section, uint32_t now_s,
         return stats->conns == NULL || stats->conns(stats->conns_context, now_s, emit, context);
     case STATS_ZBUD:
         return EMIT(zbud_rows) && emit_dictionaries(stats, now_s, emit, context);
+    case STATS_HOTKEYS:
+        return emit_hotkeys(stats, now_s, emit, context);
+    case STATS_PREFIXES:
+        return emit_prefixes(stats, emit, context);
     case STATS_EXTSTORE:
     case STATS_SECTIONS_COUNT:
         break;

@@ -7,12 +7,13 @@
  *
  * Each section is a table: a row's name, where its value comes from, and whether it is shown. The
  * names of memcached's sections are memcached's, in memcached's order; what has no meaning here is
- * 0. The section "zbud" is our own, each name saying what it counts.
+ * 0. The section "zbud" is our own, each name saying what it counts; so are "hotkeys" and
+ * "prefixes", whose lines are of a key or a prefix each: "key=user%3A17 requests_per_s=9.5 ...".
  *
  * Invariants:
  *   STATS-1  a section has the same names in the same order at every call with the same
- *            configuration, but for "conns" (a connection each) and "items", "slabs" (only while
- *            there are items).
+ *            configuration, but for "conns" (a connection each), "hotkeys", "prefixes" and
+ *            "items", "slabs" (only while there are items).
  *   STATS-2  zbud: pages_total = pages_free + pages_buddied + pages_unbuddied + pages_large +
  *            pages_index + pages_expiry, whenever nobody is storing meanwhile.
  *   STATS-3  nothing but stats_reset() changes anything.
@@ -33,6 +34,7 @@ struct clock;
 struct config;
 struct control;
 struct counters_all;
+struct hotkeys;
 struct prefixes;
 struct stats;
 struct watch;
@@ -48,6 +50,8 @@ enum stats_section {
     STATS_CONNS,
     STATS_EXTSTORE,
     STATS_ZBUD,
+    STATS_HOTKEYS,
+    STATS_PREFIXES,
     STATS_SECTIONS_COUNT
 };
 
@@ -62,6 +66,7 @@ struct stats_setup {
     struct watch *watch;
     struct control *control;
     struct prefixes *prefixes;
+    struct hotkeys *hotkeys;
     const _Atomic uint32_t *certs_read_s; /* when TLS certificates were read last */
 };
 

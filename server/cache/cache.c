@@ -110,6 +110,7 @@ struct cache *cache_new(const struct cache_config *config)
     cache->config = *config;
     atomic_init(&cache->now_s, config->now_s);
     current_init(&cache->current);
+    savings_init(&cache->savings);
     bool found = false;
     if (!make_arena(cache, &found) || !make_shards(cache) ||
         (cache->file != NULL && !go_on_in_file(cache, found))) {
@@ -125,6 +126,7 @@ void cache_free(struct cache *cache)
         return;
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_free(cache->shards[i]);
+    savings_fini(&cache->savings);
     current_fini(&cache->current);
     expiry_table_free(cache->expiry_table);
     dictionaries_free(cache->dictionaries);

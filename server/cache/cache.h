@@ -448,6 +448,24 @@ struct cache_dictionary {
 unsigned cache_dictionaries(struct cache *cache,
                             struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX]);
 
+#define CACHE_SAVINGS_MAX      32u
+#define CACHE_PREFIX_BYTES_MAX 32u
+/* What the items take whose keys begin alike. */
+struct cache_saving {
+    uint8_t prefix[CACHE_PREFIX_BYTES_MAX]; /* ends with a delimiter */
+    size_t prefix_bytes;                    /* 0: all keys of no other in the list */
+    uint64_t items, raw_bytes, stored_bytes;
+    uint64_t error_bytes; /* of raw less stored bytes, for 95 of 100; 0: every item was counted */
+};
+/**
+ * cache_savings() - by key prefix, what is saved most first, all others last; how many.
+ *
+ * The keeper has estimated them some seconds ago, from a sample; their sums are the cache's. A
+ * prefix is found from the keys: one that most keys go on behind with the same few words is parted
+ * by those, and what is left to it is what no longer one in the list has. savings.h.
+ */
+unsigned cache_savings(struct cache *cache, struct cache_saving list[CACHE_SAVINGS_MAX]);
+
 /** cache_figures_reset() - sets the counters back to 0, not the gauges. */
 void cache_figures_reset(struct cache *cache);
 

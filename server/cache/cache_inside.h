@@ -11,6 +11,7 @@
 #include "server/cache/dictionary.h"
 #include "server/cache/expiry.h"
 #include "server/cache/memory_file.h"
+#include "server/cache/savings.h"
 #include "server/cache/seal.h"
 #include "server/cache/shard.h"
 #include "zbud/arena.h"
@@ -31,6 +32,7 @@ struct cache {
     _Atomic uint64_t too_large;
     _Atomic uint64_t no_memory;
     _Atomic uint64_t learned;
+    struct savings savings;
     struct shard_recovered recovered; /* from the file, by cache_new() */
 };
 

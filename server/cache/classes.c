@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A key's words are looked for in so much of it, up to so many delimiters. */
+/* A key's words are looked for in so much of it. */
 #define KEY_BYTES_MAX    64u
-#define DELIMITERS_MAX   3u
 #define VALUE_BYTES      4u
 /* A feature counts when so many samples had it, and more where the table would be too full. */
 #define VOTES_MIN        4u
@@ -42,13 +41,20 @@ static uint32_t feature(uint32_t hash, uint32_t salt)
     return mixed != 0 ? mixed : 1;
 }
 
+size_t classes_word_end(const uint8_t *key, size_t key_bytes, size_t at)
+{
+    while (at < key_bytes && !is_delimiter[key[at]])
+        at++;
+    return at < key_bytes ? at + 1 : 0;
+}
+
 unsigned classes_features(const uint8_t *entry, size_t key_bytes, size_t entry_bytes,
                           uint32_t features[CLASSES_FEATURES_MAX])
 {
     uint32_t prefix = HASH_START, word = HASH_START;
     unsigned count = 0, delimiters = 0;
     size_t bytes = key_bytes < KEY_BYTES_MAX ? key_bytes : KEY_BYTES_MAX;
-    for (size_t i = 0; i < bytes && delimiters < DELIMITERS_MAX; i++) {
+    for (size_t i = 0; i < bytes && delimiters < CLASSES_WORDS_MAX; i++) {
         prefix = (prefix ^ entry[i]) * HASH_PRIME;
         word = (word ^ entry[i]) * HASH_PRIME;
         if (!is_delimiter[entry[i]])
@@ -56,13 +62,13 @@ unsigned classes_features(const uint8_t *entry, size_t key_bytes, size_t entry_b
         delimiters++;
         features[count++] = feature(prefix, delimiters);
         if (delimiters == 2)
-            features[count++] = feature(word, DELIMITERS_MAX + 1);
+            features[count++] = feature(word, CLASSES_WORDS_MAX + 1);
         word = HASH_START;
     }
     if (entry_bytes - key_bytes >= VALUE_BYTES) {
         uint32_t value;
         memcpy(&value, entry + key_bytes, VALUE_BYTES);
-        features[count++] = feature(value * HASH_PRIME, DELIMITERS_MAX + 2);
+        features[count++] = feature(value * HASH_PRIME, CLASSES_WORDS_MAX + 2);
     }
     return count;
 }

@@ -32,8 +32,13 @@
 
 #define CLASSES_MAX          24u /* the common one included */
 #define CLASSES_FEATURES_MAX 5u  /* of one item */
+#define CLASSES_WORDS_MAX    3u  /* of a key, that are looked at */
 
 struct classes;
+
+/** classes_word_end() - the key's length up to the next delimiter behind @at, that one included; 0
+ * where there is none. */
+size_t classes_word_end(const uint8_t *key, size_t key_bytes, size_t at);
 
 /** classes_features() - an item's features to @features; how many. */
 unsigned classes_features(const uint8_t *entry, size_t key_bytes, size_t entry_bytes,

@@ -594,6 +594,20 @@ static bool walk_gather(const struct index *index, const struct segment *segment
     return true;
 }
 
+static const struct segment *walk_segment(const struct index *index, uint64_t cursor)
+{
+    const uint32_t at = (uint32_t)cursor & ((1u << HASH_TAG_BITS) - 1);
+    const uint32_t suffix = tag_reversed(at) & ((1u << index->splits) - 1);
+    return &index->segments[index->directory[(cursor >> HASH_TAG_BITS) << index->splits | suffix]];
+}
+
+uint64_t index_walk_from(const struct index *index, uint64_t random)
+{
+    const uint64_t cursor = random >> (64 - HASH_TAG_BITS - index->root_bits);
+    const unsigned width = walk_width(walk_segment(index, cursor), 0);
+    return cursor >> width << width;
+}
+
 bool index_walk(const struct index *index, uint64_t *cursor,
                 const uint64_t *slots[INDEX_WALK_SLOTS_MAX], unsigned *count)
 {
@@ -604,9 +618,7 @@ bool index_walk(const struct index *index, uint64_t *cursor,
     if (root >> index->root_bits != 0)
         return false;
     const uint32_t bits = tag_reversed(at);
-    const uint32_t suffix = bits & ((1u << index->splits) - 1);
-    const struct segment *segment =
-        &index->segments[index->directory[root << index->splits | suffix]];
+    const struct segment *segment = walk_segment(index, *cursor);
     unsigned width = walk_width(segment, at);
     while (segment->items > 0 &&
            !walk_gather(index, segment, bits, HASH_TAG_BITS - width, slots, count)) {

@@ -105,6 +105,8 @@ const uint64_t *index_sample(const struct index *index, uint64_t random);
  */
 bool index_walk(const struct index *index, uint64_t *cursor,
                 const uint64_t *slots[INDEX_WALK_SLOTS_MAX], unsigned *count);
+/** index_walk_from() - a cursor for one stretch, at a place drawn at random. */
+uint64_t index_walk_from(const struct index *index, uint64_t random);
 
 struct index_place index_slot_place(const uint64_t *slot);
 void index_slot_set_place(uint64_t *slot, struct index_place place);

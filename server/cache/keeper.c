@@ -1,6 +1,7 @@
 /* The cache's background work: its limit, the crawlers, settling, and the dictionaries. */
 #include "server/cache/learn.h"
 #include "server/cache/prepare.h"
+#include "server/cache/savings.h"
 #include "server/cache/shard_kind.h"
 
 #include <assert.h>
@@ -68,7 +69,8 @@ struct cache_keeper {
     unsigned compress_shard;
     unsigned expired_shards; /* in a row, up to the last, with nothing left that has expired */
     uint64_t random;
-    uint32_t asked_s; /* whether a look is due */
+    uint32_t surveyed_s; /* when savings were estimated */
+    uint32_t asked_s;    /* whether a look is due */
     uint32_t looked_s;
     uint64_t looked_stored;
     uint64_t looked_raw_bytes; /* what was live then */
@@ -594,6 +596,18 @@ static void learn_if_due(struct cache_keeper *keeper, uint32_t now_s)
         learn_now(keeper);
 }
 
+/* ---- savings ---- */
+
+/* It charges memory, for which a full cache evicts: not while there is too little anyway. */
+static void survey_if_due(struct cache_keeper *keeper, uint32_t now_s)
+{
+    if (!savings_due(keeper->prepare.cache, keeper->surveyed_s, now_s) ||
+        cache_is_over(keeper->prepare.cache))
+        return;
+    keeper->surveyed_s = now_s;
+    savings_refresh(keeper->prepare.cache, draw(keeper), now_s);
+}
+
 /* ---- one step ---- */
 
 /* Each shard in turn, so that none waits for another's crawl. False: all have been found done. */
@@ -635,6 +649,7 @@ bool cache_maintain(struct cache_keeper *keeper, uint32_t now_s)
     bool expiring;
     if (maintain_now(keeper, now_s, &expiring))
         return true;
+    survey_if_due(keeper, now_s);
     keeper->prepare.classes = current_classes(&cache->current);
     if (keeper->gathered.classes == NULL && keeper->prepare.classes != NULL)
         keeper->gathered.generation++;

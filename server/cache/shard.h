@@ -243,6 +243,8 @@ size_t shard_sample(struct shard *shard, uint64_t random, struct gathered *gathe
                     size_t out_bytes, size_t *key_bytes);
 /** shard_walk() - as cache_walk(), of this shard alone. */
 bool shard_walk(struct shard *shard, uint32_t now_s, struct cache_walk *walk);
+/** shard_walk_from() - a walk's cursor for a step at a place drawn at random. */
+uint64_t shard_walk_from(struct shard *shard, uint64_t random);
 /** shard_stored() - items ever stored; of them live, and their raw bytes. */
 uint64_t shard_stored(struct shard *shard, uint64_t *items, uint64_t *raw_bytes);
 

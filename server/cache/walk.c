@@ -70,6 +70,14 @@ bool shard_walk(struct shard *shard, uint32_t now_s, struct cache_walk *walk)
     return going;
 }
 
+uint64_t shard_walk_from(struct shard *shard, uint64_t random)
+{
+    lock_take(&shard->lock);
+    uint64_t cursor = index_walk_from(shard->index, random);
+    lock_give(&shard->lock);
+    return cursor;
+}
+
 bool cache_walk(struct cache *cache, struct cache_walk *walk, uint32_t now_s)
 {
     walk->count = 0;

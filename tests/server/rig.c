@@ -11,6 +11,7 @@
 
 #include "protocol/parse.h"
 #include "server/admin/control.h"
+#include "server/admin/hotkeys.h"
 #include "server/admin/log.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
@@ -88,6 +89,7 @@ static struct rig *make(const char *options, bool defer)
         .control = control_new(&rig->config),
         .prefixes =
             prefixes_new(rig->cache, rig->config.memory_bytes, rig->config.prefix_delimiter),
+        .hotkeys = hotkeys_new(rig->cache, 1, rig->now_s),
         .clock = &rig->clock,
     };
     const struct watch_setup watch = {
@@ -99,7 +101,8 @@ static struct rig *make(const char *options, bool defer)
     };
     rig->shared.watch = watch_new(&watch);
     assert(rig->shared.watch != NULL);
-    assert(rig->shared.control != NULL && rig->shared.prefixes != NULL);
+    assert(rig->shared.control != NULL && rig->shared.prefixes != NULL &&
+           rig->shared.hotkeys != NULL);
     const bool switched = prefixes_switch(rig->shared.prefixes, rig->config.detail_enabled);
     assert(switched);
     const struct stats_setup stats = {
@@ -112,6 +115,7 @@ static struct rig *make(const char *options, bool defer)
         .watch = rig->shared.watch,
         .control = rig->shared.control,
         .prefixes = rig->shared.prefixes,
+        .hotkeys = rig->shared.hotkeys,
     };
     rig->shared.stats = stats_new(&stats);
     rig->command = command_new(&rig->shared, counters_set(rig->counters, 0));
@@ -137,6 +141,7 @@ void rig_free(struct rig *rig)
     command_free(rig->command);
     watch_free(rig->shared.watch);
     stats_free(rig->shared.stats);
+    hotkeys_free(rig->shared.hotkeys);
     prefixes_free(rig->shared.prefixes);
     control_free(rig->shared.control);
     budget_free(rig->shared.budget);

@@ -242,6 +242,41 @@ static void test_prefixes(void **state)
     rig_expect(rig, "stats zbud2\r\n", "ERROR\r\n");
 }
 
+/* Every command with a key counts, once; a key is written as metadump writes it. */
+static void test_hotkeys(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_expect(rig, "stats hotkeys\r\n", "END\r\n");
+    (void)rig_ask(rig, "set user:1 0 0 1\r\n1\r\nget user:1 x\r\ngat 0 user:1\r\n"
+                       "incr user:1 1\r\ntouch user:1 0\r\nmg user:1 v\r\nms user:1 1\r\n1\r\n"
+                       "ma user:1\r\nmd user:1\r\ndelete user:1\r\nappend user:1 0 0 1\r\n2\r\n");
+    (void)rig_ask(rig, "get y\r\nget y y y\r\nget y\r\nmg YSBi b\r\nmg YSBi b\r\n");
+    (void)rig_ask(rig, "mg YSBi b v\r\nmg YSBi b\r\nme user:1\r\nversion\r\n");
+    rig_expect(rig, "stats hotkeys\r\n",
+               "STAT key=user%3A1 requests_per_s=11.0 error_per_s=0.0\r\n"
+               "STAT key=y requests_per_s=5.0 error_per_s=0.0\r\n"
+               "STAT key=a%20b requests_per_s=4.0 error_per_s=0.0\r\nEND\r\n");
+    rig_expect(rig, "stats hotkey\r\n", "ERROR\r\n");
+}
+
+static void test_savings(void **state)
+{
+    struct rig *rig = *state;
+    struct cache_keeper *keeper = cache_keeper_new(rig->cache);
+
+    assert_non_null(keeper);
+    rig_expect(rig, "stats prefixes\r\n", "END\r\n");
+    (void)rig_ask(rig, "set user:1 0 0 1\r\nx\r\nset user:2 0 0 1\r\nx\r\nset y 0 0 1\r\nx\r\n");
+    (void)cache_maintain(keeper, rig->now_s);
+    rig_expect(rig, "stats prefixes\r\n",
+               "STAT prefix=user%3A items=2 raw_bytes=14 stored_bytes=19 saved_bytes=-5 "
+               "error_bytes=0\r\n"
+               "STAT prefix=* items=1 raw_bytes=2 stored_bytes=6 saved_bytes=-4 "
+               "error_bytes=0\r\nEND\r\n");
+    cache_keeper_free(keeper);
+}
+
 static void test_reset_keeps_levels(void **state)
 {
     struct rig *rig = *state;
@@ -580,6 +615,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_in_memcacheds_order, set_up, tear_down),
         cmocka_unit_test(test_names_depend_on_options),
         cmocka_unit_test_setup_teardown(test_prefixes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hotkeys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_savings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reset_keeps_levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_expired_and_flushed_on_access, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_any_room_will_do, set_up, tear_down),
