@@ -45,7 +45,9 @@ struct ctl_options {
     bool tls;
     bool json;
     bool overwrite;
-    bool progress; /* also where stderr is no terminal */
+    bool progress;     /* also where stderr is no terminal */
+    double interval_s; /* of top, between two frames */
+    bool once;         /* one frame of it */
 };
 
 /* They fill in a struct ctl_options. */

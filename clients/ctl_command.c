@@ -35,7 +35,10 @@ static const struct command COMMANDS[] = {
     {"decr", "KEY [N]", 1, 2, false, ctl_decr, "count down by N (1), to 0 at least"},
     {"touch", "KEY TTL", 2, 2, false, ctl_touch, "a new time to live"},
     {"stats", "[SECTION...]", 0, 3, false, ctl_stats,
-     "general, settings, items, slabs, sizes, conns, zbud; reset"},
+     "general, settings, items, slabs, sizes, conns, zbud, hotkeys, prefixes; reset"},
+    {"top", "", 0, 0, false, ctl_top,
+     "rates, hits, memory, hottest keys, bytes saved by key prefix: live, each\n"
+     "--interval; q ends it; one frame with --once, or where out is no terminal"},
     {"watch", "[KIND...]", 0, 10, false, ctl_watch,
      "what happens: fetchers, mutations, evictions, deletions, connevents"},
     {"ping", "", 0, 0, false, ctl_ping, "how long the server takes to answer; --count of them"},

@@ -25,6 +25,9 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **words, int count);
 /* ctl_stats.c */
 enum ctl_exit ctl_stats(struct ctl *ctl, char **words, int count);
 
+/* ctl_top.c */
+enum ctl_exit ctl_top(struct ctl *ctl, char **words, int count);
+
 /* All items (ctl_copy.c). ctl_warm() makes its connections itself. */
 enum ctl_exit ctl_dump(struct ctl *ctl, char **words, int count);
 enum ctl_exit ctl_save(struct ctl *ctl, char **words, int count);

@@ -76,32 +76,29 @@ static enum ctl_exit read_login(const char *auth_file, const char *auth_name,
     return ctl_complain(auth_file);
 }
 
-static enum ctl_exit login(struct client *client, const char *address, char *line)
+static enum client_status login(struct client *client, char *line)
 {
     char *colon = strchr(line, ':');
     enum client_status status;
 
-    if (colon == NULL) {
-        fprintf(stderr, "zbctl: a login is written user:password\n");
-        return CTL_BAD_USAGE;
-    }
     *colon = '\0';
     status = client_login(client, line, colon + 1);
     /* What a server without passwords answers that stores nothing. */
-    if (status == CLIENT_OK || status == CLIENT_NOT_STORED)
-        return CTL_GOOD;
-    return ctl_fail(client, address, status);
+    return status == CLIENT_NOT_STORED ? CLIENT_OK : status;
 }
 
-enum ctl_exit ctl_connect(const struct ctl_options *options, struct client *client,
-                          const char *address, const char *auth_file, const char *auth_name)
+/* CTL_GOOD: @status tells what came of it. Otherwise there is nothing to connect to, which was
+ * said. */
+static enum ctl_exit connect_to(const struct ctl_options *options, struct client *client,
+                                const char *address, const char *auth_file, const char *auth_name,
+                                enum client_status *status)
 {
     const int timeout_ms = (int)(options->timeout_s * 1000);
     char line[CLIENT_LOGIN_BYTES_MAX];
     struct ctl_address read;
-    enum client_status status = CLIENT_OK;
     enum ctl_exit code;
 
+    *status = CLIENT_OK;
     if (!ctl_address_read(address, &read)) {
         fprintf(stderr, "zbctl: \"%s\" is no host, host:port, [address]:port or /path\n", address);
         return CTL_BAD_USAGE;
@@ -110,13 +107,37 @@ enum ctl_exit ctl_connect(const struct ctl_options *options, struct client *clie
     if (code != CTL_GOOD)
         return code;
     if (read.port != 0 && (options->tls || read.tls))
-        status = client_use_tls(client, &options->tls_how);
-    if (status == CLIENT_OK)
-        status = read.port == 0 ? client_connect_unix(client, read.host, timeout_ms)
-                                : client_connect_tcp(client, read.host, read.port, timeout_ms);
-    if (status != CLIENT_OK)
-        return ctl_fail(client, address, status);
-    code = line[0] != '\0' ? login(client, address, line) : CTL_GOOD;
+        *status = client_use_tls(client, &options->tls_how);
+    if (*status == CLIENT_OK)
+        *status = read.port == 0 ? client_connect_unix(client, read.host, timeout_ms)
+                                 : client_connect_tcp(client, read.host, read.port, timeout_ms);
+    if (*status == CLIENT_OK && line[0] != '\0') {
+        if (strchr(line, ':') == NULL) {
+            fprintf(stderr, "zbctl: a login is written user:password\n");
+            code = CTL_BAD_USAGE;
+        } else {
+            *status = login(client, line);
+        }
+    }
     explicit_bzero(line, sizeof(line));
     return code;
+}
+
+enum ctl_exit ctl_connect(const struct ctl_options *options, struct client *client,
+                          const char *address, const char *auth_file, const char *auth_name)
+{
+    enum client_status status;
+    enum ctl_exit code = connect_to(options, client, address, auth_file, auth_name, &status);
+
+    return status == CLIENT_OK ? code : ctl_fail(client, address, status);
+}
+
+enum client_status ctl_reconnect(const struct ctl_options *options, struct client *client,
+                                 const char *address, const char *auth_file, const char *auth_name)
+{
+    enum client_status status;
+
+    if (connect_to(options, client, address, auth_file, auth_name, &status) != CTL_GOOD)
+        return CLIENT_UNREACHABLE;
+    return status;
 }

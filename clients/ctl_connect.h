@@ -35,5 +35,9 @@ bool ctl_address_read(const char *text, struct ctl_address *address);
  */
 enum ctl_exit ctl_connect(const struct ctl_options *options, struct client *client,
                           const char *address, const char *auth_file, const char *auth_name);
+/** ctl_reconnect() - the same where it has worked before, and without a word. */
+enum client_status ctl_reconnect(const struct ctl_options *options, struct client *client,
+                                 const char *address, const char *auth_file, const char *auth_name)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -33,6 +33,8 @@ static const struct options_row ROWS[] = {
     ROW("overwrite", 0, FLAG, overwrite, 0, 0, NULL, "load, warm: also what is there already"),
     ROW("json", 'j', FLAG, json, 0, 0, NULL, "stats, dump, estimate: for programs"),
     ROW("count", 'c', WHOLE, count, 1, 1000000, "N", "pings (1)"),
+    ROW("interval", 'i', NUMBER, interval_s, .1, 3600, "SECONDS", "top: between two frames (1)"),
+    ROW("once", '1', FLAG, once, 0, 0, NULL, "top: one frame, with averages since the start"),
     ROW("sample", 0, WHOLE, sample, 100, CTL_SAMPLE_MAX, "N",
         "items that estimate reads, at most (200000)"),
     ROW("settle", 0, NUMBER, settle_s, 0, 600, "SECONDS",

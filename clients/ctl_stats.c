@@ -1,79 +1,14 @@
 /* stats: a column of names, one of values, one of what they are in units that people read. */
 #include "clients/ctl_commands.h"
+#include "clients/ctl_figures.h"
 #include "clients/ctl_text.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define NAME_WIDTH_MAX  64u
-#define SECTION_BYTES   100u
-#define STATS_BYTES_MAX ((size_t)64 << 20) /* of all names and values together */
-
-struct figure {
-    size_t name, value; /* where they begin in the text, each ended by a 0 */
-};
-
-struct figures {
-    char *text;
-    size_t text_bytes, text_room;
-    struct figure *rows;
-    size_t count, room;
-};
-
-/* ---- reading ---- */
-
-static bool add_text(struct figures *figures, struct client_slice slice, size_t *at)
-{
-    if (figures->text_room - figures->text_bytes < slice.bytes + 1) {
-        size_t room = figures->text_room * 2 + slice.bytes + 4096;
-        char *grown = room <= STATS_BYTES_MAX ? realloc(figures->text, room) : NULL;
-
-        if (grown == NULL)
-            return false;
-        figures->text = grown;
-        figures->text_room = room;
-    }
-    *at = figures->text_bytes;
-    memcpy(figures->text + *at, slice.data, slice.bytes);
-    figures->text[*at + slice.bytes] = '\0';
-    figures->text_bytes += slice.bytes + 1;
-    return true;
-}
-
-static bool add_figure(struct figures *figures, const struct client_stat *stat)
-{
-    struct figure *row;
-
-    if (figures->count == figures->room) {
-        size_t room = figures->room * 2 + 128;
-        struct figure *grown = realloc(figures->rows, room * sizeof(*grown));
-
-        if (grown == NULL)
-            return false;
-        figures->rows = grown;
-        figures->room = room;
-    }
-    row = &figures->rows[figures->count++];
-    return add_text(figures, stat->name, &row->name) && add_text(figures, stat->value, &row->value);
-}
-
-static enum client_status read_figures(struct ctl *ctl, const char *section,
-                                       struct figures *figures)
-{
-    enum client_status status = client_stats(ctl->client, section);
-
-    while (status == CLIENT_OK) {
-        struct client_stat stat;
-
-        status = client_read_stat(ctl->client, &stat);
-        if (status == CLIENT_OK && !add_figure(figures, &stat)) {
-            client_close(ctl->client);
-            status = CLIENT_NO_MEMORY;
-        }
-    }
-    return status;
-}
+#define NAME_WIDTH_MAX 64u
+#define SECTION_BYTES  100u
 
 /* ---- units ---- */
 
@@ -137,20 +72,20 @@ static const char *in_units(const char *name, const char *value, char text[32])
 
 /* ---- writing ---- */
 
-static void put_table(FILE *out, const struct figures *figures)
+static void put_table(FILE *out, const struct ctl_figures *figures)
 {
     int names = 0, values = 0;
 
     for (size_t i = 0; i < figures->count; i++) {
-        int name = (int)strnlen(figures->text + figures->rows[i].name, NAME_WIDTH_MAX);
-        int value = (int)strnlen(figures->text + figures->rows[i].value, NAME_WIDTH_MAX / 2);
+        int name = (int)strnlen(ctl_figures_name(figures, i), NAME_WIDTH_MAX);
+        int value = (int)strnlen(ctl_figures_value(figures, i), NAME_WIDTH_MAX / 2);
 
         names = name > names ? name : names;
         values = value > values ? value : values;
     }
     for (size_t i = 0; i < figures->count; i++) {
-        const char *name = figures->text + figures->rows[i].name;
-        const char *value = figures->text + figures->rows[i].value;
+        const char *name = ctl_figures_name(figures, i);
+        const char *value = ctl_figures_value(figures, i);
         char unit[32];
 
         (void)in_units(name, value, unit);
@@ -175,12 +110,12 @@ static bool is_number(const char *text)
     return text[at] == '\0';
 }
 
-static void put_json(FILE *out, const struct figures *figures)
+static void put_json(FILE *out, const struct ctl_figures *figures)
 {
     fprintf(out, "{");
     for (size_t i = 0; i < figures->count; i++) {
-        const char *name = figures->text + figures->rows[i].name;
-        const char *value = figures->text + figures->rows[i].value;
+        const char *name = ctl_figures_name(figures, i);
+        const char *value = ctl_figures_value(figures, i);
 
         fprintf(out, "%s\n  ", i > 0 ? "," : "");
         ctl_put_json(out, name, strlen(name));
@@ -195,7 +130,7 @@ static void put_json(FILE *out, const struct figures *figures)
 
 enum ctl_exit ctl_stats(struct ctl *ctl, char **words, int count)
 {
-    struct figures figures = {0};
+    struct ctl_figures figures = {0};
     char section[SECTION_BYTES] = "";
     size_t used = 0;
     enum client_status status;
@@ -208,10 +143,9 @@ enum ctl_exit ctl_stats(struct ctl *ctl, char **words, int count)
             return ctl_fail(ctl->client, words[i], CLIENT_BAD_KEY);
         used += (size_t)more;
     }
-    status = read_figures(ctl, section, &figures);
+    status = ctl_figures_read(ctl->client, section, &figures);
     if (status == CLIENT_END)
         (ctl->options->json ? put_json : put_table)(ctl->out, &figures);
-    free(figures.text);
-    free(figures.rows);
+    ctl_figures_free(&figures);
     return status == CLIENT_END ? CTL_GOOD : ctl_fail(ctl->client, "stats", status);
 }

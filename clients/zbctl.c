@@ -41,6 +41,7 @@ int main(int argc, char **argv)
         .server = "127.0.0.1:11211",
         .timeout_s = 10,
         .count = 1,
+        .interval_s = 1,
         .sample = 200000,
         .settle_s = 13, /* items are settled when they are 10 s old */
         .zbcached = "zbcached",

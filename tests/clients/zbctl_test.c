@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -444,6 +445,122 @@ static void prompt(void **state)
     assert_int_equal(close(terminal), 0);
 }
 
+/* ---- top ---- */
+
+static void top_once(void **state)
+{
+    struct stage *stage = *state;
+    const bool ours = strcmp(stage->server, "memcached") != 0;
+
+    expect(stage, "for i in $(seq 4000); do echo get user:1; done | $Z 2>&1 | sort -u", 0,
+           "zbctl: user:1: not found\n");
+    find(stage, "$Z top", 0, "requests  get ");
+    find(stage, "$Z top --once", 0, "0.00 % of gets\n");
+    find(stage, "$Z top -1", 0, " of 64.0 MiB\n");
+    find(stage, "$Z top -1 | grep pages", ours ? 0 : 1, ours ? "# buddied" : "");
+    find(stage, "$Z top -1 | grep -E '^user:1 +[0-9.]+ +[0-9.]+$'", ours ? 0 : 1, "");
+    find(stage, "$Z top -1 | grep -A1 'hottest keys'", 0,
+         ours ? "user:1" : "not told by this server");
+    find(stage, "$B -s /nowhere.sock top", 3, "not reachable");
+    find(stage, "$Z top -i 0", 2, "interval");
+}
+
+/* With -X no key is listed; what is in a key cannot move the terminal's cursor. */
+static void top_of_hostile_keys(void **state)
+{
+    struct stage *stage = *state;
+    char error[PEER_ERROR_BYTES] = "";
+
+    for (unsigned i = 0; i < 4000; i++) {
+        struct client_meta reply;
+
+        assert_int_equal(client_queue_meta(stage->client, "mg", "\033[31m evil", 10, NULL, "v"),
+                         CLIENT_OK);
+        assert_int_equal(client_flush(stage->client), CLIENT_OK);
+        assert_int_equal(client_read_meta(stage->client, &reply), CLIENT_NOT_FOUND);
+    }
+    find(stage, "$Z top", 0, "\n%1B[31m%20evil ");
+    stage->other = peer_start(stage->server, "-m 64 -X", PEER_TCP, error);
+    assert_non_null(stage->other);
+    stage->other_port = port_of(stage->other, stage->client);
+    find(stage, "$Y top", 0, "the server lists no keys (-X)");
+}
+
+/* Reads until the text has come; what came before it is forgotten. */
+static void see(struct stage *stage, int terminal, const char *text)
+{
+    size_t used = 0;
+
+    stage->output[0] = '\0';
+    while (strstr(stage->output, text) == NULL) {
+        ssize_t got;
+
+        if (used > OUTPUT_BYTES / 2) { /* frames: an end is enough to find the text by */
+            memmove(stage->output, stage->output + used - 1024, 1024);
+            used = 1024;
+        }
+        got = read(terminal, stage->output + used, OUTPUT_BYTES - 1 - used);
+        if (got <= 0)
+            fail_msg("no \"%s\"", text);
+        used += (size_t)got;
+        stage->output[used] = '\0';
+    }
+}
+
+static int open_top(const struct stage *stage, pid_t *child)
+{
+    const struct winsize size = {.ws_row = 6, .ws_col = 80};
+    char server[32];
+    int terminal;
+
+    (void)snprintf(server, sizeof(server), "127.0.0.1:%u", (unsigned)stage->port);
+    *child = forkpty(&terminal, NULL, NULL, &size);
+    assert_true(*child >= 0);
+    if (*child == 0) {
+        (void)alarm(WAIT_S);
+        (void)execl(stage->zbctl, stage->zbctl, "-s", server, "-i", ".1", "top", (char *)NULL);
+        _exit(127);
+    }
+    return terminal;
+}
+
+/* Frames follow the terminal's size and the server's coming and going; q gives the terminal back.
+ */
+static void top_live(void **state)
+{
+    struct stage *stage = *state;
+    const struct winsize larger = {.ws_row = 40, .ws_col = 100};
+    struct termios mode;
+    pid_t child;
+    int terminal = open_top(stage, &child), status;
+    char line[96];
+
+    see(stage, terminal, "latency");
+    see(stage, terminal, "latency");
+    assert_null(strstr(stage->output, "hottest keys"));
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &larger), 0);
+    see(stage, terminal, "hottest keys");
+    peer_kill(stage->peer);
+    stage->peer = NULL;
+    see(stage, terminal, "away for");
+    (void)snprintf(line, sizeof(line), "$S -m 64 -d -P $D/pid -l 127.0.0.1 -p %u%s",
+                   (unsigned)stage->port, geteuid() == 0 ? " -u root" : "");
+    expect(stage, line, 0, "");
+    see(stage, terminal, "zbcached-");
+    type(terminal, "q");
+    see(stage, terminal, "\033[?1049l");
+    while (read(terminal, stage->output, OUTPUT_BYTES) > 0)
+        ;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0); /* exited, with 0 */
+    assert_int_equal(tcgetattr(terminal, &mode), 0);
+    assert_true((mode.c_lflag & ICANON) != 0 && (mode.c_lflag & ECHO) != 0);
+    assert_int_equal(close(terminal), 0);
+    expect(stage, "kill $(cat $D/pid)", 0, "");
+}
+
+/* ---- scripts, ends ---- */
+
 static void scripts(void **state)
 {
     struct stage *stage = *state;
@@ -490,6 +607,9 @@ int main(int argc, char **argv)
         BOTH(saving_and_loading),
         BOTH(warming),
         STAGED(estimating, &theirs),
+        BOTH(top_once),
+        STAGED(top_of_hostile_keys, &ours),
+        STAGED(top_live, &ours),
         BARE(passwords, &ours),
         BARE(passwords, &theirs),
         BOTH(unasked_passwords),
