@@ -64,8 +64,13 @@ void clock_resume(struct clock *clock)
     }
 }
 
-uint64_t clock_elapsed_us(const struct clock *clock)
+uint64_t clock_elapsed_ns(const struct clock *clock)
 {
     const int64_t elapsed_ns = read_ns(CLOCK_MONOTONIC) - clock->monotonic_ns;
-    return elapsed_ns > 0 ? (uint64_t)elapsed_ns / 1000 : 0;
+    return elapsed_ns > 0 ? (uint64_t)elapsed_ns : 0;
+}
+
+uint64_t clock_elapsed_us(const struct clock *clock)
+{
+    return clock_elapsed_ns(clock) / 1000;
 }

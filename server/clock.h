@@ -40,5 +40,7 @@ void clock_resume(struct clock *clock);
 
 /** clock_elapsed_us() - microseconds since the start, fine grained; always runs. */
 uint64_t clock_elapsed_us(const struct clock *clock);
+/** clock_elapsed_ns() - the same in nanoseconds. */
+uint64_t clock_elapsed_ns(const struct clock *clock);
 
 #endif

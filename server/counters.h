@@ -19,6 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Times are counted by magnitude: one counter for those below 2^8 ns, one for each power of two up
+ * to 2^24 ns (17 ms), and one for what took longer; behind them one for their sum. */
+#define COUNTERS_TIMES       18u
+#define COUNTERS_TIMES_POWER 8u
+
 enum counter {
     COUNTER_CMD_GET, /* keys asked for, not requests */
     COUNTER_CMD_SET,
@@ -56,6 +61,13 @@ enum counter {
     COUNTER_ACCEPT_PAUSED_US,
     COUNTER_INPUT_REFUSED,  /* no memory for a request's bytes */
     COUNTER_OUTPUT_REFUSED, /* no memory for a reply */
+    /* How long commands took, of those that are timed: see counters_add_time(). */
+    COUNTER_GET_TIMES,
+    COUNTER_GET_TIMES_LAST = COUNTER_GET_TIMES + COUNTERS_TIMES - 1,
+    COUNTER_GET_TIMES_NS,
+    COUNTER_STORE_TIMES,
+    COUNTER_STORE_TIMES_LAST = COUNTER_STORE_TIMES + COUNTERS_TIMES - 1,
+    COUNTER_STORE_TIMES_NS,
     COUNTERS_COUNT
 };
 
@@ -75,6 +87,17 @@ static inline void counters_add(struct counters *counters, enum counter counter,
 {
     const uint64_t now = atomic_load_explicit(&counters->values[counter], memory_order_relaxed);
     atomic_store_explicit(&counters->values[counter], now + n, memory_order_relaxed);
+}
+
+/** counters_add_time() - @first: COUNTER_GET_TIMES or COUNTER_STORE_TIMES. */
+static inline void counters_add_time(struct counters *counters, enum counter first, uint64_t ns)
+{
+    const unsigned power = ns > 0 ? 64u - (unsigned)__builtin_clzll(ns) : 0; /* ns < 2^power */
+    unsigned n = power > COUNTERS_TIMES_POWER ? power - COUNTERS_TIMES_POWER : 0;
+
+    n = n < COUNTERS_TIMES ? n : COUNTERS_TIMES - 1;
+    counters_add(counters, (enum counter)(first + n), 1);
+    counters_add(counters, (enum counter)(first + COUNTERS_TIMES), ns);
 }
 
 #endif

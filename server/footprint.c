@@ -143,7 +143,8 @@ static void begin(struct footprint *footprint)
     }
 }
 
-struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads)
+struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads,
+                                size_t later_bytes)
 {
     struct footprint *footprint = malloc(sizeof(*footprint));
 
@@ -153,7 +154,7 @@ struct footprint *footprint_new(struct cache *cache, struct budget *budget, size
     *footprint = (struct footprint){
         .cache = cache,
         .budget = budget,
-        .reserve_bytes = LIMITS_RESERVE_BYTES + threads * LIMITS_RESERVE_THREAD_BYTES,
+        .reserve_bytes = LIMITS_RESERVE_BYTES + threads * LIMITS_RESERVE_THREAD_BYTES + later_bytes,
     };
     begin(footprint);
     footprint->measured_bytes = measure(footprint);

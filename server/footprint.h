@@ -28,11 +28,13 @@ struct footprint;
 
 /**
  * footprint_new() - measure the process and charge it.
- * @threads: how many will be started.
+ * @threads:     how many will be started.
+ * @later_bytes: what some of them will allocate beside connections and cache, at most.
  *
  * Errors: NULL - it does not fit the limit, or there is no memory.
  */
-struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads);
+struct footprint *footprint_new(struct cache *cache, struct budget *budget, size_t threads,
+                                size_t later_bytes);
 void footprint_free(struct footprint *footprint);
 
 /** footprint_adjust() - measure again and charge what it has grown by, or part of what it shrank

@@ -62,6 +62,22 @@
 #define LIMITS_TURN_US_MAX             1000u
 #define LIMITS_TURN_FLUSHES            4u
 
+/* How long a request took is measured for one of so many (a prime, so that no client's pattern falls
+ * in with it): twice 25 ns for reading the clock, .8 a request. */
+#define LIMITS_TIMED_EVERY             61u
+
+/* The HTTP thread. Connections beyond make the oldest give way; one has so long for its request and
+ * its answer. What they hold of malloc's heap (requests of LIMITS_HTTP_HEADERS_BYTES and more, as it
+ * is read 4 KiB at a time, and replies) is part of the footprint's reserve. */
+#define LIMITS_HTTP_CONNS              16u
+#define LIMITS_HTTP_HEADERS_BYTES      (8u << 10)
+#define LIMITS_HTTP_REQUEST_S          10u
+#define LIMITS_HTTP_TICK_MS            20u /* until the socket of one that is over is closed */
+#define LIMITS_HTTP_REPLY_BYTES        (64u << 10) /* the longest; it is composed in a buffer */
+#define LIMITS_HTTP_BYTES              (LIMITS_HTTP_CONNS * (LIMITS_HTTP_REPLY_BYTES + (24u << 10)))
+#define LIMITS_HTTP_SOCKETS_MAX        8u /* listened on: what one name resolves to */
+#define LIMITS_HTTP_BACKLOG            64
+
 /* Once a second a worker looks for idle connections. If the last look was longer ago than this, it
  * waits for the next. */
 #define LIMITS_TICK_LATE_S             2u

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -109,12 +111,20 @@ static const struct rule RULES[] = {
     {SCMP_SYS(clone), 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM},
     /* To tell systemd that it stops. */
     {SCMP_SYS(socket), 0, ~(scmp_datum_t)0, AF_UNIX},
+    /* How much there is to read (--http: libevent's buffers ask). */
+    {SCMP_SYS(ioctl), 1, ~(scmp_datum_t)0, FIONREAD},
 };
 
-/* Its flags lie in memory, where a filter cannot look: glibc takes clone() then. */
-static int refuse_clone3(scmp_filter_ctx filter)
+/* What libraries try and can do without. clone3(): its flags lie in memory, where a filter cannot
+ * look, and glibc takes clone() then. An interface's name: for the text of a link-local address, of
+ * whoever connects to --http from one. */
+static int refuse_some(scmp_filter_ctx filter)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    const struct scmp_arg_cmp name = SCMP_A1(SCMP_CMP_EQ, SIOCGIFNAME, 0);
+    const int failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+
+    return failed ? failed
+                  : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENODEV), SCMP_SYS(ioctl), 1, name);
 }
 
 /* To nobody but itself: "shutdown", and abort(). */
@@ -146,7 +156,7 @@ static int add_rules(scmp_filter_ctx filter, const char *pid_path)
             SCMP_CMP(RULES[i].argument, SCMP_CMP_MASKED_EQ, RULES[i].mask, RULES[i].value);
         failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, RULES[i].call, 1, argument);
     }
-    failed = failed ? failed : refuse_clone3(filter);
+    failed = failed ? failed : refuse_some(filter);
     failed = failed ? failed : allow_unlink(filter, pid_path);
     return failed ? failed : allow_signals(filter);
 }

@@ -4,6 +4,7 @@
 #include "server/admin/config.h"
 #include "server/admin/control.h"
 #include "server/admin/hotkeys.h"
+#include "server/admin/http.h"
 #include "server/admin/log.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/stats.h"
@@ -54,6 +55,7 @@ struct server {
     _Atomic uint32_t certs_read_s;
     struct command_shared command;
     struct net *net;
+    struct http *http; /* NULL: not asked for */
     struct footprint *footprint;
     struct maintenance *maintenance;
 };
@@ -358,6 +360,23 @@ static bool make_net(struct server *server)
     return server->net != NULL;
 }
 
+static bool make_http(struct server *server)
+{
+    const struct metrics_sources sources = {
+        .config = server->config,
+        .clock = server->clock,
+        .counters = server->counters,
+        .cache = server->cache,
+        .budget = server->budget,
+    };
+
+    if (server->config->http.port == 0) {
+        return true;
+    }
+    server->http = http_new(&sources, server->log);
+    return server->http != NULL;
+}
+
 static bool write_ports(const struct server *server)
 {
     const char *path = server->config->port_path;
@@ -365,7 +384,8 @@ static bool write_ports(const struct server *server)
     if (path == NULL) {
         path = getenv(PORTS_PATH_SETTING);
     }
-    if (path != NULL && !net_write_ports(server->net, path)) {
+    if (path != NULL &&
+        !net_write_ports(server->net, server->http != NULL ? http_port(server->http) : 0, path)) {
         log_say(server->log, LOG_ALWAYS, "cannot write %s: %s", path, strerror(errno));
         return false;
     }
@@ -388,6 +408,10 @@ static bool start_threads(struct server *server)
             log_say(server->log, LOG_ALWAYS, "cannot start the maintenance thread");
         }
     }
+    if (started && server->http != NULL && !http_start(server->http)) {
+        log_say(server->log, LOG_ALWAYS, "cannot start the thread of --http");
+        started = false;
+    }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
@@ -399,10 +423,14 @@ static bool set_up(struct server *server)
         log_say(server->log, LOG_ALWAYS, "cannot make an event base");
         return false;
     }
-    if (!make_auth(server) || !make_cache(server) || !make_shared(server) || !make_net(server)) {
+    if (!make_auth(server) || !make_cache(server) || !make_shared(server) || !make_net(server) ||
+        !make_http(server)) {
         return false;
     }
-    server->footprint = footprint_new(server->cache, server->budget, server->config->threads + 1);
+    const bool serves_http = server->http != NULL;
+    server->footprint =
+        footprint_new(server->cache, server->budget, server->config->threads + 1 + serves_http,
+                      serves_http ? LIMITS_HTTP_BYTES : 0);
     if (server->footprint == NULL) {
         log_say(server->log, LOG_ALWAYS, "-m %zu is too small: the process alone takes more",
                 server->config->memory_bytes >> 20);
@@ -442,6 +470,7 @@ void server_free(struct server *server)
         return;
     }
     maintenance_free(server->maintenance);
+    http_free(server->http);
     net_free(server->net);
     watch_free(server->watch);
     server->watch = NULL; /* what is evicted from here on is nobody's business */

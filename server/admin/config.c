@@ -377,6 +377,36 @@ static enum config_status take_listen(struct parser *parser, const char *text)
     return CONFIG_OK;
 }
 
+/* ---- --http ---- */
+
+static enum config_status take_one_address(struct parser *parser, const struct option_row *row,
+                                           const char *text)
+{
+    struct config_address address = {.host = CONFIG_HTTP_HOST, .tls = CONFIG_TLS_NONE};
+    char name[OPTION_NAME_BYTES];
+    char copy[CONFIG_HOST_BYTES_MAX + 16];
+    const char *alone = text[0] == ':' ? text + 1 : text;
+    char *host = copy;
+    char *port;
+    int64_t number;
+
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
+        return fail(parser, EX_USAGE, "%s: the address is too long", option_name(row, name));
+    if (!parse_digits(alone, true, 10, &number)) {
+        if (!split_address(copy, &host, &port) || port == NULL ||
+            !parse_digits(port, true, 10, &number))
+            return fail(parser, EX_USAGE, "%s: \"%.64s\" is not an address and a port, or a port",
+                        option_name(row, name), text);
+        snprintf(address.host, sizeof(address.host), "%s", host);
+    }
+    if (number < row->min || number > row->max)
+        return fail_range(parser, row, text);
+    address.port = (int32_t)number;
+    assert(row->field.bytes == sizeof(address));
+    memcpy((uint8_t *)parser->config + row->field.offset, &address, sizeof(address));
+    return CONFIG_OK;
+}
+
 /* ---- options ---- */
 
 static enum config_status take_extended(struct parser *parser, const char *text);
@@ -410,6 +440,8 @@ static enum config_status take_argument(struct parser *parser, const struct opti
         return take_text(parser, row, text);
     case OPTION_LISTEN:
         return take_listen(parser, text);
+    case OPTION_ADDRESS:
+        return take_one_address(parser, row, text);
     case OPTION_EXTENDED:
         return take_extended(parser, text);
     case OPTION_FILE:

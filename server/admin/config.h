@@ -42,7 +42,8 @@
 #define CONFIG_THREADS_WARN      64u
 #define CONFIG_CONNS_MAX         10000000u
 #define CONFIG_ADDRESSES_MAX     64u
-#define CONFIG_HOST_BYTES_MAX    255u /* a DNS name's limit, RFC 1035 2.3.4 */
+#define CONFIG_HOST_BYTES_MAX    255u        /* a DNS name's limit, RFC 1035 2.3.4 */
+#define CONFIG_HTTP_HOST         "127.0.0.1" /* where --http names a port alone */
 #define CONFIG_LISTEN_BYTES_MAX  4095u
 #define CONFIG_FILE_BYTES_MAX    65536u
 #define CONFIG_TEXT_BYTES_MAX    8192u /* of all texts from files and below -o */
@@ -101,6 +102,7 @@ struct config {
     uint32_t addresses_count; /* -l; 0: every interface */
     struct config_address addresses[CONFIG_ADDRESSES_MAX];
     char listen[CONFIG_LISTEN_BYTES_MAX + 1]; /* -l as given, several joined by commas */
+    struct config_address http;               /* --http; port 0: none */
 
     /* TLS */
     bool tls_enabled; /* -Z */

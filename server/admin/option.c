@@ -229,6 +229,10 @@ const struct option_row OPTION_ROWS[] = {
     {CONSTANT("client_flags_size", "4")},
 
     /* Those without a line of their own. */
+    {TAKEN(NETWORK), .name = "http", .type = OPTION_ADDRESS, .argument = "addr:port",
+     RANGE(CONFIG_PORT_ANY, PORT_MAX), INTO(http), .initial = "0",
+     .help = "serve a dashboard, and figures for Prometheus at /metrics, over HTTP there; a port "
+             "alone is 127.0.0.1's; 0: none, -1: any free one"},
     {TAKEN(NETWORK), SUB("no_maxconns_fast"), FLAG(0), INTO(maxconns_fast),
      .help = "over -c, accept no connection until one closes"},
     {TAKEN(PROTOCOL), SUB("debugtime"), FLAG(1), INTO(debugtime),

@@ -38,6 +38,7 @@ enum option_type {
     OPTION_TEXT,     /* as given */
     OPTION_PATH,     /* text; absolute where a daemon leaves the folder it was started in */
     OPTION_LISTEN,   /* addresses, added to the list */
+    OPTION_ADDRESS,  /* one address and its port, or the port alone for loopback */
     OPTION_EXTENDED, /* -o: options below */
     OPTION_FILE,     /* --config: options in it */
 };

@@ -764,6 +764,10 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
     figures->reclaim_ns_p50 = histogram_percentile(&reclaim_ns, 50);
     figures->reclaim_ns_p99 = histogram_percentile(&reclaim_ns, 99);
     figures->reclaim_ns_max = reclaim_ns.max;
+    for (unsigned i = 0; i < CACHE_TIMES; i++)
+        figures->reclaims_below[i] = histogram_below(&reclaim_ns, CACHE_TIMES_POWER + i);
+    figures->reclaims = reclaim_ns.total;
+    figures->reclaims_ns = reclaim_ns.sum;
 }
 
 static_assert(CACHE_DICTIONARIES_MAX == DICTIONARIES_MAX &&

@@ -410,6 +410,8 @@ struct cache_walk {
 bool cache_walk(struct cache *cache, struct cache_walk *walk, uint32_t now_s)
     __attribute__((warn_unused_result));
 
+#define CACHE_TIMES       17u
+#define CACHE_TIMES_POWER 8u
 struct cache_figures {
     uint64_t memory_bytes, charged_bytes, resident_bytes;
     uint64_t pages_max, pages_used, pages_free, pages_buddied, pages_unbuddied, pages_large,
@@ -430,6 +432,8 @@ struct cache_figures {
     uint64_t starved;                      /* times that the memory file's file system was full */
     uint64_t squeezed, pages_merged;
     uint64_t reclaim_ns_p50, reclaim_ns_p99, reclaim_ns_max;
+    /* Of all reclaims, how many took less than 2^(CACHE_TIMES_POWER + i) ns; what they took. */
+    uint64_t reclaims_below[CACHE_TIMES], reclaims, reclaims_ns;
     uint64_t crawler_checked, crawler_reclaimed;
     uint64_t too_large, no_memory;
 };

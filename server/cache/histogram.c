@@ -21,6 +21,7 @@ void histogram_add(struct histogram *histogram, uint64_t value)
 {
     histogram->counts[bucket_of(value)]++;
     histogram->total++;
+    histogram->sum += value;
     if (value > histogram->max)
         histogram->max = value;
 }
@@ -30,6 +31,7 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
         into->counts[i] += from->counts[i];
     into->total += from->total;
+    into->sum += from->sum;
     if (from->max > into->max)
         into->max = from->max;
 }
@@ -46,4 +48,12 @@ uint64_t histogram_percentile(const struct histogram *histogram, double pct)
         }
     }
     return 0;
+}
+
+uint64_t histogram_below(const struct histogram *histogram, unsigned power)
+{
+    uint64_t below = 0;
+    for (unsigned i = 0; i < bucket_of(UINT64_C(1) << power); i++)
+        below += histogram->counts[i];
+    return below;
 }

@@ -16,6 +16,7 @@
 struct histogram {
     uint64_t counts[HISTOGRAM_BUCKETS];
     uint64_t total;
+    uint64_t sum;
     uint64_t max;
 };
 
@@ -23,5 +24,7 @@ void histogram_add(struct histogram *histogram, uint64_t value);
 void histogram_merge(struct histogram *into, const struct histogram *from);
 /** histogram_percentile() - @pct of 0 to 100; 0 where nothing was added. */
 uint64_t histogram_percentile(const struct histogram *histogram, double pct);
+/** histogram_below() - how many were less than 2^@power, exactly; @power is 2 to 40. */
+uint64_t histogram_below(const struct histogram *histogram, unsigned power);
 
 #endif

@@ -81,6 +81,7 @@ struct conn_host {
     uint8_t *input;                /* LIMITS_INPUT_BYTES */
     uint8_t *output;               /* LIMITS_OUTPUT_BYTES */
     size_t output_held;            /* answers at its start that are to be written together */
+    unsigned untimed;              /* requests until one is timed */
     struct protocol_parsed *ahead; /* COMMAND_EXPECT_MAX, for the turn that is taken */
     struct gather *gather;         /* turns that are taken together */
     struct buffer large_output;    /* for a reply that is larger; in the budget */

@@ -507,7 +507,7 @@ void listener_free(struct listener *listener)
     free(listener);
 }
 
-bool listener_write_ports(const struct listener *listener, const char *path)
+bool listener_write_ports(const struct listener *listener, uint16_t http_port, const char *path)
 {
     char temporary[4096];
     const int length = snprintf(temporary, sizeof(temporary), "%s.lck", path);
@@ -526,6 +526,9 @@ bool listener_write_ports(const struct listener *listener, const char *path)
             (void)fprintf(file, "%s %s: %u\n", listener->sockets[i].udp ? "UDP" : "TCP",
                           address->family == AF_INET6 ? "INET6" : "INET", address->port);
         }
+    }
+    if (http_port != 0) {
+        (void)fprintf(file, "HTTP: %u\n", http_port);
     }
     const bool written = ferror(file) == 0;
     return fclose(file) == 0 && written && rename(temporary, path) == 0;

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct budget;
 struct clock;
@@ -59,10 +60,11 @@ void listener_free(struct listener *listener);
 
 /**
  * listener_write_ports() - "TCP INET: 11211", a line a socket, into a file, complete or not at all.
+ * @http_port: a line "HTTP: 9150" behind them; 0: none.
  *
  * Errors: false - the file cannot be written; errno says why.
  */
-bool listener_write_ports(const struct listener *listener, const char *path)
+bool listener_write_ports(const struct listener *listener, uint16_t http_port, const char *path)
     __attribute__((warn_unused_result));
 
 /** listener_each() - the sockets, as conn_each() shows connections. Any thread, while it lives. */

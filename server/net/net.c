@@ -144,9 +144,9 @@ bool net_start(struct net *net)
     return listener_start(net->listener);
 }
 
-bool net_write_ports(const struct net *net, const char *path)
+bool net_write_ports(const struct net *net, uint16_t http_port, const char *path)
 {
-    return listener_write_ports(net->listener, path);
+    return listener_write_ports(net->listener, http_port, path);
 }
 
 void net_free(struct net *net)

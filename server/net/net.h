@@ -41,7 +41,8 @@ struct net *net_new(const struct net_setup *setup);
 /** net_start() - from now on connections are served. */
 bool net_start(struct net *net) __attribute__((warn_unused_result));
 /** net_write_ports() - see listener_write_ports(). */
-bool net_write_ports(const struct net *net, const char *path) __attribute__((warn_unused_result));
+bool net_write_ports(const struct net *net, uint16_t http_port, const char *path)
+    __attribute__((warn_unused_result));
 /**
  * net_refresh_certs() - read certificates again; with -Z only. Any thread.
  * @error: NET_ERROR_BYTES_MAX + 1 bytes; a sentence where the answer is false: the old ones hold.

@@ -508,6 +508,44 @@ static void test_listen_wrong(void **state)
     EXPECT_ERROR(fixture, 64, "more than 64", "-l", text, "-l", "a");
 }
 
+static void test_http(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct config_address *http = &fixture->config.http;
+    char text[400];
+
+    assert_int_equal(PARSE(fixture, "-t", "4"), CONFIG_OK);
+    assert_int_equal(http->port, 0);
+    static const struct {
+        const char *argument, *host;
+        int port;
+    } GOOD[] = {
+        {"9150", "127.0.0.1", 9150},
+        {":9150", "127.0.0.1", 9150},
+        {"0.0.0.0:1", "0.0.0.0", 1},
+        {"[::1]:65535", "::1", 65535},
+        {"*:80", "", 80},
+        {"host:-1", "host", -1},
+        {"-1", "127.0.0.1", -1},
+        {"0", "127.0.0.1", 0},
+    };
+    for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+        assert_int_equal(PARSE(fixture, "--http", GOOD[i].argument), CONFIG_OK);
+        assert_string_equal(http->host, GOOD[i].host);
+        assert_int_equal(http->port, GOOD[i].port);
+    }
+    EXPECT_ERROR(fixture, 64, "is not an address and a port", "--http", "127.0.0.1");
+    EXPECT_ERROR(fixture, 64, "is not an address and a port", "--http", "a:b");
+    EXPECT_ERROR(fixture, 64, "is not an address and a port", "--http", "::1");
+    EXPECT_ERROR(fixture, 64, "is not an address and a port", "--http", "[::1:80");
+    EXPECT_ERROR(fixture, 64, "from -1 to 65535", "--http", "a:65536");
+    EXPECT_ERROR(fixture, 64, "from -1 to 65535", "--http", "-2");
+    EXPECT_ERROR(fixture, 64, "empty", "--http=");
+    memset(text, 'a', sizeof(text));
+    memcpy(text + sizeof(text) - 3, ":1", 3);
+    EXPECT_ERROR(fixture, 64, "too long", "--http", text);
+}
+
 /* ---- what is shown ---- */
 
 struct shown {
@@ -958,6 +996,7 @@ int main(int arguments_count, char **arguments)
         cmocka_unit_test_setup_teardown(test_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_listen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_listen_wrong, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_http, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings_follow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_difference, set_up, tear_down),

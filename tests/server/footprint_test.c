@@ -53,7 +53,7 @@ static int make(void **state)
     assert_non_null(fixture->cache);
     fixture->budget = budget_new(fixture->cache, MEMORY_BYTES);
     assert_non_null(fixture->budget);
-    fixture->footprint = footprint_new(fixture->cache, fixture->budget, 1);
+    fixture->footprint = footprint_new(fixture->cache, fixture->budget, 1, 0);
     assert_non_null(fixture->footprint);
     *state = fixture;
     return 0;

@@ -92,18 +92,22 @@ static int wait_for(pid_t pid)
     return -1;
 }
 
-static uint16_t read_port(const char *path)
+static void read_ports(struct live *live)
 {
-    unsigned port = 0;
-    FILE *file = fopen(path, "re");
+    char line[64];
+    unsigned port;
+    FILE *file = fopen(live->ports_path, "re");
 
-    if (file != NULL) {
-        if (fscanf(file, "TCP INET%*[6:] %u", &port) != 1) {
-            port = 0;
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (live->port == 0 && sscanf(line, "TCP INET%*[6:] %u", &port) == 1) {
+            live->port = (uint16_t)port;
+        } else if (sscanf(line, "HTTP: %u", &port) == 1) {
+            live->http_port = (uint16_t)port;
         }
+    }
+    if (file != NULL) {
         (void)fclose(file);
     }
-    return (uint16_t)port;
 }
 
 void live_start(struct live *live, const char *options)
@@ -133,7 +137,7 @@ void live_start(struct live *live, const char *options)
             fail_msg("the server ended while starting, status %d", status);
         }
         if (access(live->ports_path, R_OK) == 0) {
-            live->port = read_port(live->ports_path);
+            read_ports(live);
             return;
         }
         live_nap_ms(10);
