@@ -56,6 +56,11 @@
 /* Handles hold a page's number plus one, and which of two buddies. */
 #define PAGES_MAX        ((1u << (ZBUD_HANDLE_BITS - 1)) - 1u)
 static_assert(PAGES_MAX < LINK_NONE, "a page's number fits a link");
+/* Of a page in use that has no next: a note of its owner, in the lowest bits. */
+#define LINK_NOTED 0x40000000u
+#define NOTE_MASK  0xffu
+static_assert(PAGES_MAX < LINK_NOTED && LINK_NONE > (LINK_NOTED | NOTE_MASK),
+              "a note is neither a page's number nor none");
 
 struct link {
     _Atomic uint32_t bits;
@@ -654,6 +659,42 @@ uint32_t zbud_arena_next(const struct zbud_arena *arena, uint32_t page)
     return link == LINK_NONE ? ZBUD_PAGE_NONE : link;
 }
 
+/* ---- notes ---------------------------------------------------------------------------------- */
+
+static unsigned note_in(uint32_t link)
+{
+    return (link & ~NOTE_MASK) == (LINK_IN_USE | LINK_NOTED) ? link & NOTE_MASK : 0;
+}
+
+void zbud_arena_note(struct zbud_arena *arena, uint32_t page, unsigned note)
+{
+    assert(page < arena->pages_max && note > 0 && note <= NOTE_MASK);
+    set_link(arena, page, LINK_IN_USE | LINK_NOTED | note);
+}
+
+unsigned zbud_arena_noted(const struct zbud_arena *arena, uint32_t page)
+{
+    assert(page < arena->pages_max);
+    return note_in(link_of(arena, page));
+}
+
+void zbud_arena_survey(const struct zbud_arena *arena, uint32_t first, uint32_t end, uint32_t step,
+                       struct zbud_survey *survey)
+{
+    assert(end <= arena->pages_max && step > 0 && step <= UINT32_MAX - arena->pages_max);
+    *survey = (struct zbud_survey){0};
+    for (uint32_t page = first; page < end; page += step) {
+        uint32_t link = link_of(arena, page);
+        unsigned note = note_in(link);
+
+        survey->pages_free += (link & LINK_IN_USE) == 0;
+        survey->pages_other += (link & LINK_IN_USE) != 0 && note == 0;
+        survey->pages_one += ZBUD_NOTE_BUDDIES(note) == 1;
+        survey->pages_two += ZBUD_NOTE_BUDDIES(note) == 2;
+        survey->live_chunks += ZBUD_NOTE_CHUNKS(note);
+    }
+}
+
 /* ---- giving back to the system -------------------------------------------------------------- */
 
 /*
@@ -920,6 +961,7 @@ void zbud_arena_figures(const struct zbud_arena *arena, struct zbud_arena_figure
         .pages_used = arena->pages_used,
         .pages_kept = pages_kept(arena),
         .pages_returned = arena->pages_returned,
+        .pages_touched = arena->mark,
         .table_bytes = table_bytes(arena, arena->mark),
         .starved_times = arena->starved_times,
     };

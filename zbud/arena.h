@@ -65,6 +65,7 @@ struct zbud_arena_figures {
     uint64_t pages_used;     /* taken and not given */
     uint64_t pages_kept;     /* free, still holding memory */
     uint64_t pages_returned; /* given back to the system, ever */
+    uint64_t pages_touched;  /* below the mark */
     uint64_t table_bytes;    /* the arena's own table, counted against the limit too */
     uint64_t starved_times;  /* that the file system began to refuse blocks, ever */
 };
@@ -138,6 +139,31 @@ bool zbud_arena_prepare(struct zbud_arena *arena, size_t pages_ready);
 
 /** zbud_arena_give() - the page is free; it keeps its memory until a trim or a charge needs it. */
 void zbud_arena_give(struct zbud_arena *arena, uint32_t page);
+
+/* Notes: what a page's owner lets others know of it, who hold no lock. */
+
+#define ZBUD_NOTE(buddies, live_chunks) ((buddies) << 6 | (live_chunks))
+#define ZBUD_NOTE_BUDDIES(note)         ((note) >> 6)
+#define ZBUD_NOTE_CHUNKS(note)          ((note)&63u)
+/** zbud_arena_note() - @note: ZBUD_NOTE() of 1 or 2 and 0 to 63. Of a page in no chain; gone when it
+ * is given, or linked. */
+void zbud_arena_note(struct zbud_arena *arena, uint32_t page, unsigned note);
+/** zbud_arena_noted() - 0: none. */
+unsigned zbud_arena_noted(const struct zbud_arena *arena, uint32_t page);
+
+/* What some pages are: free, those with one buddy and with two, and others in use. */
+struct zbud_survey {
+    unsigned pages_free, pages_one, pages_two, pages_other;
+    unsigned live_chunks; /* of those with buddies */
+};
+/**
+ * zbud_arena_survey() - look at every @step-th page from @first to before @end.
+ *
+ * No lock is taken: pages may change meanwhile, and what is told is not of one moment. @end is at
+ * most pages_touched of the arena's figures.
+ */
+void zbud_arena_survey(const struct zbud_arena *arena, uint32_t first, uint32_t end, uint32_t step,
+                       struct zbud_survey *survey);
 
 /* Chains, for values larger than a page. A page that was just taken is a chain of one. */
 

@@ -129,6 +129,8 @@ void pool_check_page(const struct zbud_pool *pool, uint32_t number)
     if (page->state == PAGE_AT_REST && page_buddies(page) == 1)
         list = page_free_chunks(page);
     assert(page->listed == list); /* POOL-2 */
+    assert(page->state == PAGE_RECLAIMED ||
+           zbud_arena_noted(pool->arena, number) == pool_page_note(page)); /* POOL-5 */
 }
 
 static void add_page(struct sums *sums, const struct page_header *page)

@@ -36,7 +36,7 @@ bool pool_close_log(struct zbud_pool *pool, struct open_log *slot)
     pool->open_count--;
     place.page->state = PAGE_AT_REST;
     pool_relist(pool, place.page, place.number);
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     return false;
 }
 
@@ -118,7 +118,7 @@ static enum zbud_status open_new(struct zbud_pool *pool, size_t bytes, struct op
     pool->open_count++;
     slot->appended = pool->appended;
     pool_measure_room(pool, place.page);
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     return ZBUD_OK;
 }
 
@@ -220,7 +220,7 @@ unsigned zbud_log_append(struct zbud_pool *pool, struct zbud_handle log, size_t 
     pool_measure_room(pool, place.page);
     if (slot == &pool->open[OPEN_SLOT_ALONE] || slot->room_bytes == 0)
         (void)pool_close_log(pool, slot);
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     return number;
 }
 
@@ -292,7 +292,7 @@ bool zbud_log_kill(struct zbud_pool *pool, struct zbud_handle log, unsigned numb
     pool->records--;
     pool->live_bytes -= bytes;
     pool->dead_bytes += bytes;
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     return false;
 }
 
@@ -345,5 +345,5 @@ void zbud_log_squeeze(struct zbud_pool *pool, struct zbud_handle log)
     if (place.page->state == PAGE_OPEN)
         pool_measure_room(pool, place.page);
     pool_relist(pool, place.page, place.number);
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
 }

@@ -203,7 +203,7 @@ bool pool_free(struct zbud_pool *pool, struct place place)
         give_page(pool, page, place.number);
         return true;
     }
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     return false;
 }
 
@@ -262,7 +262,7 @@ void pool_join(struct zbud_pool *pool, struct page_header *page, uint32_t number
     }
     use_append_aged(pool, page, number, age);
     pool_relist(pool, page, number);
-    pool_slow_check(pool, number);
+    pool_changed(pool, number);
 }
 
 enum zbud_status zbud_alloc(struct zbud_pool *pool, size_t bytes, struct zbud_handle *handle)
@@ -279,7 +279,7 @@ enum zbud_status zbud_alloc(struct zbud_pool *pool, size_t bytes, struct zbud_ha
     place.page->buddies[place.end].used_bytes = (uint16_t)bytes;
     POISON_LIVE(page_buddy(place.page, place.end), bytes);
     pool_relist(pool, place.page, place.number);
-    pool_slow_check(pool, place.number);
+    pool_changed(pool, place.number);
     *handle = handle_pack(place.number, place.end);
     return ZBUD_OK;
 }

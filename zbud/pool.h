@@ -30,6 +30,7 @@
  *           chunks_used * 64 + slack_bytes = pages * 63 * 64.
  *   POOL-4  A walk visits a page once a round: the pages not visited yet are all at its next page
  *           or newer. A page used meanwhile is newer, a page new to the pool counts as visited.
+ *   POOL-5  The arena's note of a page says how many buddies it has, and their live chunks.
  *
  * Threads: none of its own; the caller holds the lock of whatever owns the pool. Several pools may
  * share an arena.

@@ -150,9 +150,20 @@ void pool_measure_room(struct zbud_pool *pool, struct page_header *page);
 /** pool_check_page() - PAGE-1 to PAGE-4 and LOG-1 to LOG-4 of one page of the pool, or abort. */
 void pool_check_page(const struct zbud_pool *pool, uint32_t number);
 
-/* After each operation in sanitizer builds: the page it touched, if the pool still has it. */
-static inline void pool_slow_check(const struct zbud_pool *pool, uint32_t number)
+/* What a page's buddies come to, as the arena's note of it says: how many, and live chunks. */
+static inline unsigned pool_page_note(const struct page_header *page)
 {
+    const struct page_buddy *first = &page->buddies[PAGE_FIRST], *last = &page->buddies[PAGE_LAST];
+    unsigned live_bytes = (unsigned)(first->used_bytes - first->dead_bytes) +
+                          (unsigned)(last->used_bytes - last->dead_bytes);
+    return ZBUD_NOTE(page_buddies(page), live_bytes / ZBUD_CHUNK_BYTES);
+}
+
+/* After each operation, of the page it touched, if the pool still has it: the note (POOL-5), and in
+ * sanitizer builds the check. */
+static inline void pool_changed(const struct zbud_pool *pool, uint32_t number)
+{
+    zbud_arena_note(pool->arena, number, pool_page_note(pool_page(pool, number)));
     if (ZB_SLOW_CHECKS)
         pool_check_page(pool, number);
 }

@@ -1,6 +1,8 @@
 #include "server/admin/http.h"
 
+#include "server/admin/board.h"
 #include "server/admin/config.h"
+#include "server/admin/dashboard.h"
 #include "server/admin/log.h"
 #include "server/admin/text.h"
 #include "server/clock.h"
@@ -59,11 +61,12 @@ struct http {
 
 /* ---- answers ---- */
 
-static void add_headers(struct evhttp_request *request, const char *type)
+#define NO_POLICY "default-src 'none'; frame-ancestors 'none'"
+
+static void add_headers(struct evhttp_request *request, const char *type, const char *policy)
 {
     static const char *const HEADERS[][2] = {
         {"Cache-Control", "no-store"},
-        {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
         {"Cross-Origin-Resource-Policy", "same-origin"},
         {"Referrer-Policy", "no-referrer"},
         {"X-Content-Type-Options", "nosniff"},
@@ -75,24 +78,47 @@ static void add_headers(struct evhttp_request *request, const char *type)
         (void)evhttp_add_header(headers, HEADERS[i][0], HEADERS[i][1]);
     }
     (void)evhttp_add_header(headers, "Content-Type", type);
+    (void)evhttp_add_header(headers, "Content-Security-Policy", policy);
 }
 
-/* evhttp leaves it to us that a HEAD has no body. */
+/* The head of an answer of @count bytes. Returns where they go; NULL for a HEAD, as evhttp leaves it
+ * to us that it has none. */
+static struct evbuffer *begin_answer(struct evhttp_request *request, const char *type,
+                                     const char *policy, size_t count)
+{
+    char length[32];
+
+    add_headers(request, type, policy);
+    (void)snprintf(length, sizeof(length), "%zu", count);
+    (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length);
+    return evhttp_request_get_command(request) != EVHTTP_REQ_HEAD
+               ? evhttp_request_get_output_buffer(request)
+               : NULL;
+}
+
+/* Without memory for them fewer bytes are sent than were said, which the other side sees. */
 static void send_bytes(struct evhttp_request *request, int code, const char *reason,
                        const char *type, const char *bytes, size_t count)
 {
-    struct evbuffer *body = evhttp_request_get_output_buffer(request);
-    char length[32];
+    struct evbuffer *body = begin_answer(request, type, NO_POLICY, count);
 
-    add_headers(request, type);
-    (void)snprintf(length, sizeof(length), "%zu", count);
-    (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length);
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_HEAD &&
-        evbuffer_add(body, bytes, count) != 0) {
-        code = HTTP_SERVUNAVAIL;
-        reason = "Out of memory";
+    if (body != NULL) {
+        (void)evbuffer_add(body, bytes, count);
     }
     evhttp_send_reply(request, code, reason, NULL);
+}
+
+/* The page is not copied. */
+static void answer_page(struct http *http, struct evhttp_request *request)
+{
+    struct evbuffer *body =
+        begin_answer(request, "text/html; charset=utf-8", DASHBOARD_POLICY, DASHBOARD_PAGE_BYTES);
+
+    (void)http;
+    if (body != NULL) {
+        (void)evbuffer_add_reference(body, DASHBOARD_PAGE, DASHBOARD_PAGE_BYTES, NULL, NULL);
+    }
+    evhttp_send_reply(request, HTTP_OK, "OK", NULL);
 }
 
 static void send_line(struct evhttp_request *request, int code, const char *reason,
@@ -118,6 +144,16 @@ static void answer_metrics(struct http *http, struct evhttp_request *request)
                text.used);
 }
 
+static void answer_board(struct http *http, struct evhttp_request *request)
+{
+    struct text text;
+
+    text_start(&text, http->reply, LIMITS_HTTP_REPLY_BYTES);
+    board_write(&http->sources, &text);
+    assert(text.whole);
+    send_bytes(request, HTTP_OK, "OK", "application/json", text.bytes, text.used);
+}
+
 /* ---- requests ---- */
 
 static const struct {
@@ -125,6 +161,8 @@ static const struct {
     void (*answer)(struct http *http, struct evhttp_request *request);
     bool keys; /* may show some: never to a site with another's name */
 } PATHS[] = {
+    {"/", answer_page, true},
+    {"/api", answer_board, true},
     {"/healthz", answer_health, false},
     {"/metrics", answer_metrics, false},
 };

@@ -1,6 +1,7 @@
 /*
  * http.h - the server's figures over HTTP, on an address of their own (--http).
  *
+ *   /          the dashboard (dashboard.html)          /api       what it shows (board.h)
  *   /healthz   "ok": the process serves                /metrics   for Prometheus (metrics.h)
  *
  * A thread with an event loop, so that nobody who watches keeps a request waiting. It only reads:

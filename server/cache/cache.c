@@ -14,6 +14,7 @@
 
 /* What memcached counts for an item beside key and value: 48 bytes of header, 8 of cas, the key's
  * end, \r\n, and 4 where there are client flags. */
+#define MAP_LOOKS         256u /* pages of a cell that are looked at, at most */
 #define ITEM_HEADER_BYTES 59u
 #define ITEM_FLAGS_BYTES  4u
 #define MEMORY_BYTES_MIN  (1u << 20)
@@ -800,6 +801,38 @@ unsigned cache_dictionaries(struct cache *cache,
     current_release(&reader);
     current_leave(&cache->current, &reader);
     return count;
+}
+
+static char map_cell(const struct zbud_survey *survey)
+{
+    unsigned buddied = survey->pages_one + survey->pages_two;
+    if (survey->pages_free >= buddied && survey->pages_free >= survey->pages_other)
+        return '-';
+    if (survey->pages_other > buddied)
+        return '#';
+    unsigned eighth = survey->live_chunks * 8 / (buddied * ZBUD_PAGE_CHUNKS);
+    return (char)((survey->pages_one > survey->pages_two ? 'a' : 'A') + eighth);
+}
+
+void cache_map(const struct cache *cache, struct cache_map *map)
+{
+    struct zbud_arena_figures arena;
+    struct zbud_survey survey;
+    zbud_arena_figures(cache->arena, &arena);
+    uint64_t touched = arena.pages_touched, pages = arena.limit_bytes / ZBUD_PAGE_BYTES;
+    map->pages = pages > touched ? pages : touched;
+    map->cell_pages = (uint32_t)((map->pages + CACHE_MAP_CELLS_MAX - 1) / CACHE_MAP_CELLS_MAX);
+    map->count = 0;
+    uint32_t step = (map->cell_pages + MAP_LOOKS - 1) / MAP_LOOKS;
+    for (uint64_t first = 0; first < map->pages; first += map->cell_pages) {
+        uint64_t end = first + map->cell_pages < touched ? first + map->cell_pages : touched;
+        char cell = '.';
+        if (first < touched) {
+            zbud_arena_survey(cache->arena, (uint32_t)first, (uint32_t)end, step, &survey);
+            cell = map_cell(&survey);
+        }
+        map->cells[map->count++] = cell;
+    }
 }
 
 void cache_figures_reset(struct cache *cache)

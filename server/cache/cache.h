@@ -470,6 +470,20 @@ struct cache_saving {
  */
 unsigned cache_savings(struct cache *cache, struct cache_saving list[CACHE_SAVINGS_MAX]);
 
+#define CACHE_MAP_CELLS_MAX 4096u
+struct cache_map {
+    uint64_t pages;      /* of the whole map: those within the limit, or that were ever used */
+    uint32_t cell_pages; /* of a cell; of the last one perhaps fewer */
+    unsigned count;      /* of cells */
+    /* What most pages of a cell are: '.' were never used, '-' free, '#' index or large values,
+     * 'a' to 'h' with one buddy, 'A' to 'H' with two; the letter says which eighth of their chunks
+     * is live. No NUL behind. */
+    char cells[CACHE_MAP_CELLS_MAX];
+};
+/** cache_map() - a picture of the pages, in their order in memory. No lock is held that a request
+ * waits for: it is not of one moment. At most a million pages are looked at, evenly. */
+void cache_map(const struct cache *cache, struct cache_map *map);
+
 /** cache_figures_reset() - sets the counters back to 0, not the gauges. */
 void cache_figures_reset(struct cache *cache);
 

@@ -335,6 +335,69 @@ static void noise(uint8_t *out, size_t bytes, uint64_t seed)
     }
 }
 
+/* With a page a cell it says what the figures say, empty, filled, with large values, and expired. */
+static void expect_map(struct bench *bench)
+{
+    struct cache_figures figures;
+    struct cache_map map;
+    uint64_t one = 0, two = 0, other = 0, free_pages = 0;
+    cache_figures(bench->cache, &figures);
+    cache_map(bench->cache, &map);
+    assert_int_equal(map.pages, figures.pages_max);
+    assert_int_equal(map.cell_pages, 1);
+    assert_int_equal(map.count, map.pages);
+    for (unsigned i = 0; i < map.count; i++) {
+        char cell = map.cells[i];
+        one += cell >= 'a' && cell <= 'h';
+        two += cell >= 'A' && cell <= 'H';
+        other += cell == '#';
+        free_pages += cell == '-' || cell == '.';
+    }
+    assert_int_equal(one, figures.pages_unbuddied);
+    assert_int_equal(two, figures.pages_buddied);
+    assert_int_equal(other, figures.pages_used - one - two);
+    assert_int_equal(one + two + other + free_pages, map.count);
+}
+
+static void test_map(void **state)
+{
+    struct bench *bench = *state;
+    char key[16];
+    expect_map(bench);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        store_full(bench, CACHE_SET, key, "some value", 10, 0, NOW + 10, 0);
+        if (i % 400 == 0)
+            expect_map(bench);
+    }
+    memset(bench->entry, 'x', 1);
+    noise(bench->entry + 1, VALUE_MAX, 1);
+    struct cache_store large = {.entry = bench->entry,
+                                .key_bytes = 1,
+                                .value_bytes = VALUE_MAX,
+                                .mode = CACHE_SET,
+                                .expiry_s = CACHE_NEVER};
+    assert_int_equal(cache_store(bench->worker, &large, NOW, NULL), CACHE_OK);
+    expect_map(bench);
+    for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
+    }
+    expect_map(bench);
+}
+
+/* A cell of many pages says what most of them are, and a limit that is raised widens the map. */
+static void test_map_of_many(void **state)
+{
+    struct bench *bench = *state;
+    struct cache_map map;
+    assert_int_equal(cache_set_memory(bench->cache, 32 * MIB), CACHE_OK);
+    store(bench, CACHE_SET, "a", "1");
+    cache_map(bench->cache, &map);
+    assert_int_equal(map.pages, 32 * MIB / 4096);
+    assert_int_equal(map.cell_pages, 2);
+    assert_int_equal(map.count, CACHE_MAP_CELLS_MAX);
+    assert_int_equal(map.cells[map.count - 1], '.');
+}
+
 static void expect_noise(struct bench *bench, const char *key, size_t bytes, uint64_t seed)
 {
     struct cache_item item;
@@ -669,6 +732,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_append_to_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_eviction, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_map, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(test_map_of_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_into_full_of_small, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_eviction, set_up_no_evict, tear_down),
         cmocka_unit_test_setup_teardown(test_charge_evicts, set_up, tear_down),

@@ -132,6 +132,62 @@ static void test_health(void **state)
     assert_int_equal(get(fixture, "/healthz/"), 404);
 }
 
+/* One file under 100 KB, whose script and style the policy names, and nothing from elsewhere. */
+static void test_page(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(get(fixture, "/"), 200);
+    expect_header(fixture, "\r\nContent-Type: text/html; charset=utf-8\r\n");
+    expect_header(fixture, "script-src 'sha256-");
+    expect_header(fixture, "style-src 'sha256-");
+    assert_in_range(strlen(body(fixture)), 5000, 100000);
+    assert_non_null(strstr(body(fixture), "</html>"));
+    assert_null(strstr(body(fixture), "src="));
+    assert_null(strstr(body(fixture), "https:"));
+    assert_int_equal(
+        ask(fixture, "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive\r\n\r\n"), 421);
+}
+
+static void test_board(void **state)
+{
+    struct fixture *fixture = *state;
+    const int fd = live_connect(&fixture->live);
+
+    live_ask(fd, "set a 0 0 1\r\nx\r\nget a b\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    (void)close(fd);
+    assert_int_equal(get(fixture, "/api"), 200);
+    expect_header(fixture, "\r\nContent-Type: application/json\r\n");
+    const char *json = body(fixture);
+    assert_int_equal(json[0], '{');
+    assert_string_equal(json + strlen(json) - 4, "\"}}\n");
+    static const char *const PARTS[] = {
+        "\"keys\":true",       "\"limit\":67108864,",
+        "\"items\":1,",        "\"raw\":2,",
+        "\"hits\":1,",         "\"misses\":1,",
+        "\"dictionaries\":[{", "\"cell_pages\":4,",
+        "\"conns_max\":1024,", "\"times\":{\"power\":8,\"get\":{\"below\":[",
+    };
+    for (size_t i = 0; i < sizeof(PARTS) / sizeof(PARTS[0]); i++) {
+        if (strstr(json, PARTS[i]) == NULL) {
+            fail_msg("no %s in %s", PARTS[i], json);
+        }
+    }
+}
+
+/* What clients may not list without a password is not shown without one. */
+static void test_keys_are_hidden(void **state)
+{
+    struct fixture *fixture = *state;
+    struct live first = fixture->live;
+
+    live_start(&fixture->live, "-m 64 --http -1 -X");
+    assert_int_equal(get(fixture, "/api"), 200);
+    assert_non_null(strstr(body(fixture), "\"keys\":false"));
+    assert_int_equal(live_stop(&fixture->live, SIGTERM), 0);
+    fixture->live = first;
+}
+
 static void test_head(void **state)
 {
     struct fixture *fixture = *state;
@@ -432,10 +488,14 @@ int main(void)
 {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     static const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_health), WITH_SERVER(test_head),       WITH_SERVER(test_format),
-        WITH_SERVER(test_values), WITH_SERVER(test_histograms), WITH_SERVER(test_methods),
-        WITH_SERVER(test_hosts),  WITH_SERVER(test_public),     WITH_SERVER(test_large_heads),
-        WITH_SERVER(test_slow),   WITH_SERVER(test_stop),       WITH_SERVER(test_bad_addresses),
+        WITH_SERVER(test_health),        WITH_SERVER(test_page),
+        WITH_SERVER(test_board),         WITH_SERVER(test_keys_are_hidden),
+        WITH_SERVER(test_head),          WITH_SERVER(test_format),
+        WITH_SERVER(test_values),        WITH_SERVER(test_histograms),
+        WITH_SERVER(test_methods),       WITH_SERVER(test_hosts),
+        WITH_SERVER(test_public),        WITH_SERVER(test_large_heads),
+        WITH_SERVER(test_slow),          WITH_SERVER(test_stop),
+        WITH_SERVER(test_bad_addresses),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

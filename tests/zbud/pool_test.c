@@ -370,6 +370,34 @@ static void a_page_reclaimed_meanwhile_is_skipped(void **state)
     assert_int_equal(rig->seen[0].bits, handles[2].bits);
 }
 
+/* ---- notes ---------------------------------------------------------------------------------- */
+
+/* POOL-5, and what the arena makes of it. */
+static void notes_follow_the_buddies(void **state)
+{
+    struct rig *rig = *state;
+    struct zbud_arena_figures figures;
+    struct zbud_survey survey;
+    struct zbud_handle first = alloc(rig, 10 * CHUNK), second = alloc(rig, 20 * CHUNK);
+    uint32_t page = (first.bits >> 1) - 1, large;
+
+    assert_int_equal(zbud_arena_noted(rig->arena, page), ZBUD_NOTE(2u, 30u));
+    zbud_free(rig->pool, first);
+    assert_int_equal(zbud_arena_noted(rig->arena, page), ZBUD_NOTE(1u, 20u));
+    assert_int_equal(zbud_arena_take(rig->arena, &large), ZBUD_OK);
+    assert_int_equal(zbud_arena_noted(rig->arena, large), 0);
+    zbud_arena_figures(rig->arena, &figures);
+    zbud_arena_survey(rig->arena, 0, (uint32_t)figures.pages_touched, 1, &survey);
+    assert_int_equal(survey.pages_one, 1);
+    assert_int_equal(survey.pages_two, 0);
+    assert_int_equal(survey.pages_other, 1);
+    assert_int_equal(survey.pages_free, figures.pages_touched - 2);
+    assert_int_equal(survey.live_chunks, 20);
+    zbud_free(rig->pool, second);
+    assert_int_equal(zbud_arena_noted(rig->arena, page), 0);
+    zbud_arena_give(rig->arena, large);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
@@ -391,6 +419,7 @@ int main(void)
         CASE(a_page_used_meanwhile_is_still_visited),
         CASE(visits_may_free),
         CASE(a_page_reclaimed_meanwhile_is_skipped),
+        CASE(notes_follow_the_buddies),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
