@@ -3,7 +3,7 @@
 #
 # The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
 # nobody listens on; `restart` keeps it. Both return when the server answers. `stop` needs none.
-# Where SERVER_CERTS names a folder of certificates, the server speaks TLS. It runs in its sandbox.
+# Where SERVER_HTTP is set, it has an HTTP port too, 10,000 above. Where SERVER_CERTS names a folder of certificates, the server speaks TLS. It runs in its sandbox.
 set -uo pipefail
 folder=$1
 tries=10
@@ -44,7 +44,7 @@ listener_pid() {
 
 # launch PORT - true where the server answers there, and is ours.
 launch() {
-    local -a user=() tls=()
+    local -a user=() tls=() http=()
     local pid
 
     [ "$(id -u)" -ne 0 ] || user=(-u root)
@@ -52,8 +52,9 @@ launch() {
         tls=(-Z -o "ssl_chain_cert=$SERVER_CERTS/server.pem,ssl_key=$SERVER_CERTS/server.key")
         tls+=(-o ssl_session_cache)
     fi
+    [ -z "${SERVER_HTTP:-}" ] || http=(--http $(($1 + 10000)))
     "$(cat "$folder/program")" -l 127.0.0.1 -p "$1" -U 0 -m 64 -o drop_privileges \
-        "${user[@]}" "${tls[@]}" \
+        "${user[@]}" "${tls[@]}" "${http[@]}" \
         >>"$folder/server.log" 2>&1 3>&- </dev/null &
     pid=$!
     printf '%s\n' "$pid" >"$folder/pid"
