@@ -62,13 +62,13 @@
 #define LIMITS_TURN_US_MAX             1000u
 #define LIMITS_TURN_FLUSHES            4u
 
-/* How long a request took is measured for one of so many (a prime, so that no client's pattern falls
- * in with it): twice 25 ns for reading the clock, .8 a request. */
+/* How long a request took is measured for one of so many (a prime, so that no client's pattern
+ * falls in with it): twice 25 ns for reading the clock, .8 a request. */
 #define LIMITS_TIMED_EVERY             61u
 
 /* The HTTP thread. Connections beyond make the oldest give way; one has so long for its request and
- * its answer. What they hold of malloc's heap (requests of LIMITS_HTTP_HEADERS_BYTES and more, as it
- * is read 4 KiB at a time, and replies) is part of the footprint's reserve. */
+ * its answer. What they hold of malloc's heap (requests of LIMITS_HTTP_HEADERS_BYTES and more, as
+ * it is read 4 KiB at a time, and replies) is part of the footprint's reserve. */
 #define LIMITS_HTTP_CONNS              16u
 #define LIMITS_HTTP_HEADERS_BYTES      (8u << 10)
 #define LIMITS_HTTP_REQUEST_S          10u

@@ -145,8 +145,8 @@ void zbud_arena_give(struct zbud_arena *arena, uint32_t page);
 #define ZBUD_NOTE(buddies, live_chunks) ((buddies) << 6 | (live_chunks))
 #define ZBUD_NOTE_BUDDIES(note)         ((note) >> 6)
 #define ZBUD_NOTE_CHUNKS(note)          ((note)&63u)
-/** zbud_arena_note() - @note: ZBUD_NOTE() of 1 or 2 and 0 to 63. Of a page in no chain; gone when it
- * is given, or linked. */
+/** zbud_arena_note() - @note: ZBUD_NOTE() of 1 or 2 and 0 to 63. Of a page in no chain; gone when
+ * it is given, or linked. */
 void zbud_arena_note(struct zbud_arena *arena, uint32_t page, unsigned note);
 /** zbud_arena_noted() - 0: none. */
 unsigned zbud_arena_noted(const struct zbud_arena *arena, uint32_t page);

@@ -13,8 +13,12 @@
 
 #include "server/admin/metrics.h"
 
-/** board_write() - all of it, to the end of @text: 20 KiB at the most. Keys, and how they begin, are
- * told only where clients could list them too, without a password or a certificate. */
+/**
+ * board_write() - all of it, to the end of @text: 20 KiB at the most.
+ *
+ * Keys, and how they begin, are told only where clients could list them too, without a password or
+ * a certificate.
+ */
 void board_write(const struct metrics_sources *sources, struct text *text);
 
 #endif

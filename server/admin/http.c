@@ -81,8 +81,8 @@ static void add_headers(struct evhttp_request *request, const char *type, const 
     (void)evhttp_add_header(headers, "Content-Security-Policy", policy);
 }
 
-/* The head of an answer of @count bytes. Returns where they go; NULL for a HEAD, as evhttp leaves it
- * to us that it has none. */
+/* The head of an answer of @count bytes. Returns where they go; NULL for a HEAD, as evhttp leaves
+ * it to us that it has none. */
 static struct evbuffer *begin_answer(struct evhttp_request *request, const char *type,
                                      const char *policy, size_t count)
 {

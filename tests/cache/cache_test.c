@@ -335,7 +335,7 @@ static void noise(uint8_t *out, size_t bytes, uint64_t seed)
     }
 }
 
-/* With a page a cell it says what the figures say, empty, filled, with large values, and expired. */
+/* With a page a cell it says what the figures say: empty, filled, with large values, expired. */
 static void expect_map(struct bench *bench)
 {
     struct cache_figures figures;

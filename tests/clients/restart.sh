@@ -3,7 +3,8 @@
 #
 # The folder holds `program`, and while a server runs its `pid` and `port`. `start` takes a port
 # nobody listens on; `restart` keeps it. Both return when the server answers. `stop` needs none.
-# Where SERVER_HTTP is set, it has an HTTP port too, 10,000 above. Where SERVER_CERTS names a folder of certificates, the server speaks TLS. It runs in its sandbox.
+# Where SERVER_HTTP is set, it has an HTTP port too, 10,000 above. Where SERVER_CERTS names a folder
+# of certificates, the server speaks TLS. It runs in its sandbox.
 set -uo pipefail
 folder=$1
 tries=10

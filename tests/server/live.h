@@ -22,7 +22,7 @@
 struct live {
     pid_t pid; /* 0: not running */
     uint16_t port;
-    uint16_t http_port; /* 0: none */
+    uint16_t http_port;  /* 0: none */
     char unix_path[108]; /* or empty */
     char ports_path[256];
 };
