@@ -165,7 +165,7 @@ static void put_head(const struct top *top, struct ctl_screen *screen)
                          ctl_now_s() - top->away_since_s, client_status_text(top->away_why));
         return;
     }
-    ctl_screen_title(screen, "%s  %s  up %.*f %s  %s connections, %.0f threads",
+    ctl_screen_title(screen, "%s  %s  up %.*f %s  connections %s, threads %.0f",
                      top->options.server,
                      own != NULL       ? own
                      : version != NULL ? version
@@ -320,7 +320,7 @@ static void put_hotkeys(const struct top *top, struct ctl_screen *screen, unsign
 
 static void put_prefixes(const struct top *top, struct ctl_screen *screen, unsigned rows)
 {
-    const int width = ctl_screen_width(screen) - 58;
+    const int width = ctl_screen_width(screen) - 60;
     const int name_width = width > 40 ? 40 : width > 10 ? width : 10;
 
     ctl_screen_title(screen, "%-*s %12s %10s %10s %6s %10s %5s", name_width, "key prefixes",
@@ -352,6 +352,8 @@ static unsigned at_least_1(size_t count)
 static void put_frame(const struct top *top, struct ctl_screen *screen)
 {
     put_head(top, screen);
+    if (top->away_since_s > 0)
+        return;
     put_rates(top, screen);
     put_latency(top, screen);
     put_memory(top, screen);
