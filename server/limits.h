@@ -73,7 +73,9 @@
 #define LIMITS_HTTP_HEADERS_BYTES      (8u << 10)
 #define LIMITS_HTTP_REQUEST_S          10u
 #define LIMITS_HTTP_TICK_MS            20u /* until the socket of one that is over is closed */
-#define LIMITS_HTTP_REPLY_BYTES        (64u << 10) /* the longest; it is composed in a buffer */
+/* The longest is what the dashboard shows: of 16 keys, 32 prefixes, 64 labels each byte may take 6,
+ * some 24, 7 and 13 KiB, 20 more for what is around them, and 4 for the map. */
+#define LIMITS_HTTP_REPLY_BYTES        (96u << 10)
 #define LIMITS_HTTP_BYTES              (LIMITS_HTTP_CONNS * (LIMITS_HTTP_REPLY_BYTES + (24u << 10)))
 #define LIMITS_HTTP_SOCKETS_MAX        8u /* listened on: what one name resolves to */
 #define LIMITS_HTTP_BACKLOG            64

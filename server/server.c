@@ -368,6 +368,7 @@ static bool make_http(struct server *server)
         .counters = server->counters,
         .cache = server->cache,
         .budget = server->budget,
+        .hotkeys = server->hotkeys,
     };
 
     if (server->config->http.port == 0) {

@@ -1,6 +1,7 @@
 #include "server/admin/board.h"
 
 #include "server/admin/config.h"
+#include "server/admin/hotkeys.h"
 #include "server/admin/text.h"
 #include "server/budget.h"
 #include "server/cache/cache.h"
@@ -12,6 +13,7 @@
 
 /* From here on a client must have a certificate: OpenSSL's "fail if no peer cert". */
 #define TLS_VERIFY_ALL 2u
+#define KEYS_SHOWN     16u
 
 static bool shows_keys(const struct config *config)
 {
@@ -146,6 +148,42 @@ static void put_dictionaries(struct text *text, const struct metrics_sources *so
     text_put(text, "],");
 }
 
+static void put_hot(struct text *text, const struct metrics_sources *sources, uint32_t now_s)
+{
+    struct hotkey hot[HOTKEYS_LISTED_MAX];
+    const bool shown = shows_keys(sources->config);
+    unsigned count = shown ? hotkeys_list(sources->hotkeys, now_s, hot) : 0;
+
+    count = count < KEYS_SHOWN ? count : KEYS_SHOWN;
+    text_put(text, "\"hot\":[");
+    for (unsigned i = 0; i < count; i++) {
+        text_put(text, "%s{\"key\":", i > 0 ? "," : "");
+        text_put_json(text, hot[i].key, hot[i].key_bytes);
+        text_put(text, ",\"per_s\":%.1f,\"error\":%.1f}", hot[i].requests_per_s,
+                 hot[i].error_per_s);
+    }
+    text_put(text, "],");
+}
+
+static void put_savings(struct text *text, const struct metrics_sources *sources)
+{
+    struct cache_saving savings[CACHE_SAVINGS_MAX];
+    const bool shown = shows_keys(sources->config);
+    const unsigned count = shown ? cache_savings(sources->cache, savings) : 0;
+
+    text_put(text, "\"savings\":[");
+    for (unsigned i = 0; i < count; i++) {
+        const struct cache_saving *one = &savings[i];
+        text_put(text, "%s{\"prefix\":", i > 0 ? "," : "");
+        text_put_json(text, one->prefix, one->prefix_bytes);
+        text_put(text,
+                 ",\"items\":%" PRIu64 ",\"raw\":%" PRIu64 ",\"stored\":%" PRIu64
+                 ",\"error\":%" PRIu64 "}",
+                 one->items, one->raw_bytes, one->stored_bytes, one->error_bytes);
+    }
+    text_put(text, "],");
+}
+
 static void put_map(struct text *text, const struct metrics_sources *sources)
 {
     struct cache_map map;
@@ -168,6 +206,8 @@ void board_write(const struct metrics_sources *sources, struct text *text)
     put_counts(text, sources, &cache);
     put_all_times(text, sources, &cache);
     put_dictionaries(text, sources, now_s);
+    put_hot(text, sources, now_s);
+    put_savings(text, sources);
     put_map(text, sources);
     text_put(text, "}\n");
 }

@@ -14,7 +14,7 @@
 #include "server/admin/metrics.h"
 
 /**
- * board_write() - all of it, to the end of @text: 20 KiB at the most.
+ * board_write() - all of it, to the end of @text: LIMITS_HTTP_REPLY_BYTES at the most.
  *
  * Keys, and how they begin, are told only where clients could list them too, without a password or
  * a certificate.

@@ -28,6 +28,7 @@ struct budget;
 struct cache;
 struct clock;
 struct config;
+struct hotkeys;
 struct text;
 
 /* All borrowed. */
@@ -37,6 +38,7 @@ struct metrics_sources {
     const struct counters_all *counters;
     struct cache *cache;
     struct budget *budget;
+    struct hotkeys *hotkeys;
 };
 
 /* How long something took: how many less than 2^(8 + i) ns, of how many; and all together. */

@@ -175,6 +175,27 @@ static void test_board(void **state)
     }
 }
 
+static void ask_often(const struct live *live, const char *key)
+{
+    char request[128];
+    const int fd = live_connect(live);
+
+    (void)snprintf(request, sizeof(request), "get %s\r\n", key);
+    for (unsigned i = 0; i < 2000; i++) {
+        live_ask(fd, request, "END\r\n");
+    }
+    (void)close(fd);
+}
+
+static void test_hot_keys(void **state)
+{
+    struct fixture *fixture = *state;
+
+    ask_often(&fixture->live, "a\"<b");
+    assert_int_equal(get(fixture, "/api"), 200);
+    assert_non_null(strstr(body(fixture), "\"hot\":[{\"key\":\"a\\u0022\\u003cb\",\"per_s\":"));
+}
+
 /* What clients may not list without a password is not shown without one. */
 static void test_keys_are_hidden(void **state)
 {
@@ -182,8 +203,10 @@ static void test_keys_are_hidden(void **state)
     struct live first = fixture->live;
 
     live_start(&fixture->live, "-m 64 --http -1 -X");
+    ask_often(&fixture->live, "secret:1");
     assert_int_equal(get(fixture, "/api"), 200);
     assert_non_null(strstr(body(fixture), "\"keys\":false"));
+    assert_null(strstr(body(fixture), "secret"));
     assert_int_equal(live_stop(&fixture->live, SIGTERM), 0);
     fixture->live = first;
 }
@@ -488,13 +511,21 @@ int main(void)
 {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     static const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_health),        WITH_SERVER(test_page),
-        WITH_SERVER(test_board),         WITH_SERVER(test_keys_are_hidden),
-        WITH_SERVER(test_head),          WITH_SERVER(test_format),
-        WITH_SERVER(test_values),        WITH_SERVER(test_histograms),
-        WITH_SERVER(test_methods),       WITH_SERVER(test_hosts),
-        WITH_SERVER(test_public),        WITH_SERVER(test_large_heads),
-        WITH_SERVER(test_slow),          WITH_SERVER(test_stop),
+        WITH_SERVER(test_health),
+        WITH_SERVER(test_page),
+        WITH_SERVER(test_board),
+        WITH_SERVER(test_hot_keys),
+        WITH_SERVER(test_keys_are_hidden),
+        WITH_SERVER(test_head),
+        WITH_SERVER(test_format),
+        WITH_SERVER(test_values),
+        WITH_SERVER(test_histograms),
+        WITH_SERVER(test_methods),
+        WITH_SERVER(test_hosts),
+        WITH_SERVER(test_public),
+        WITH_SERVER(test_large_heads),
+        WITH_SERVER(test_slow),
+        WITH_SERVER(test_stop),
         WITH_SERVER(test_bad_addresses),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
