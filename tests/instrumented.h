@@ -18,4 +18,17 @@
 #define INSTRUMENTED 0
 #endif
 
+/* The one that looks at what threads do to each other: where there is one client at a time it has
+ * little to see. */
+#if defined(__SANITIZE_THREAD__)
+#define THREADS_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREADS_WATCHED 1
+#endif
+#endif
+#ifndef THREADS_WATCHED
+#define THREADS_WATCHED 0
+#endif
+
 #endif
