@@ -368,25 +368,12 @@ static bool connect_all(struct load_worker *worker, char error[LOAD_ERROR_BYTES]
     return worker->conns_count == count && worker->touched != NULL;
 }
 
-static struct event_base *new_base(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config == NULL)
-        return NULL;
-    if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
-        base = event_base_new_with_config(config);
-    event_config_free(config);
-    return base;
-}
-
 static bool set_up(struct load_worker *worker, char error[LOAD_ERROR_BYTES])
 {
     const struct timeval tick = {0, TICK_US};
 
     (void)snprintf(error, LOAD_ERROR_BYTES, "no event loop, or no memory for one");
-    worker->owner.base = new_base();
+    worker->owner.base = event_base_new();
     worker->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (worker->owner.base == NULL || worker->timer < 0)
         return false;

@@ -5,6 +5,7 @@
 #include "server/clock.h"
 #include "server/footprint.h"
 #include "server/limits.h"
+#include "server/thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -143,19 +144,6 @@ static void *run(void *context)
     return NULL;
 }
 
-static bool start(struct maintenance *maintenance)
-{
-    pthread_attr_t attributes;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    const bool started = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
-                         pthread_create(&maintenance->thread, &attributes, run, maintenance) == 0;
-    (void)pthread_attr_destroy(&attributes);
-    return started;
-}
-
 struct maintenance *maintenance_new(struct cache *cache, struct footprint *footprint,
                                     const struct clock *clock, struct log *log, unsigned share_pct)
 {
@@ -176,7 +164,7 @@ struct maintenance *maintenance_new(struct cache *cache, struct footprint *footp
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&maintenance->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (maintenance->keeper == NULL || !start(maintenance)) {
+    if (maintenance->keeper == NULL || !thread_start(&maintenance->thread, run, maintenance)) {
         cache_keeper_free(maintenance->keeper);
         pthread_cond_destroy(&maintenance->wake);
         pthread_mutex_destroy(&maintenance->lock);

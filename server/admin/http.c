@@ -7,6 +7,7 @@
 #include "server/admin/text.h"
 #include "server/clock.h"
 #include "server/limits.h"
+#include "server/thread.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -403,23 +404,9 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     (void)event_base_loopbreak(http->base);
 }
 
-static struct event_base *new_base(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config != NULL) {
-        if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0) {
-            base = event_base_new_with_config(config);
-        }
-        event_config_free(config);
-    }
-    return base;
-}
-
 static bool set_up(struct http *http)
 {
-    http->base = new_base();
+    http->base = event_base_new();
     http->reply = malloc(LIMITS_HTTP_REPLY_BYTES);
     http->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (http->base == NULL || http->reply == NULL || http->wake_fd < 0) {
@@ -479,14 +466,7 @@ static void *run(void *context)
 
 bool http_start(struct http *http)
 {
-    pthread_attr_t attributes;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    http->running = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
-                    pthread_create(&http->thread, &attributes, run, http) == 0;
-    (void)pthread_attr_destroy(&attributes);
+    http->running = thread_start(&http->thread, run, http);
     return http->running;
 }
 

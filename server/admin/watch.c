@@ -3,6 +3,7 @@
 #include "server/budget.h"
 #include "server/clock.h"
 #include "server/limits.h"
+#include "server/thread.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -268,19 +269,6 @@ static size_t rings_bytes(const struct watch *watch)
     return (watch->setup.writers_count + 1) * watch->setup.writer_bytes;
 }
 
-static bool start_thread(struct watch *watch)
-{
-    pthread_attr_t attributes;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    const bool started = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
-                         pthread_create(&watch->thread, &attributes, run, watch) == 0;
-    (void)pthread_attr_destroy(&attributes);
-    return started;
-}
-
 /* What the first watcher brings into being. */
 static bool start(struct watch *watch)
 {
@@ -293,7 +281,7 @@ static bool start(struct watch *watch)
         return false;
     }
     watch->memory = malloc(rings_bytes(watch));
-    if (watch->memory == NULL || !start_thread(watch)) {
+    if (watch->memory == NULL || !thread_start(&watch->thread, run, watch)) {
         free(watch->memory);
         watch->memory = NULL;
         budget_give(watch->setup.budget, rings_bytes(watch));

@@ -7,6 +7,7 @@
 #include "server/net/conn_state.h"
 #include "server/net/gather.h"
 #include "server/net/udp.h"
+#include "server/thread.h"
 
 #include <event2/event.h>
 
@@ -140,21 +141,6 @@ bool worker_step(struct worker *worker)
 
 /* ---- making and ending one ---- */
 
-static struct event_base *new_base(void)
-{
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config != NULL) {
-        /* A base belongs to one thread: its locks are not needed. */
-        if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0) {
-            base = event_base_new_with_config(config);
-        }
-        event_config_free(config);
-    }
-    return base;
-}
-
 /* Touched at once, so that what they take is seen when the process is measured (footprint.h). */
 static uint8_t *new_touched(size_t bytes)
 {
@@ -171,7 +157,8 @@ static bool set_up(struct worker *worker)
     const struct timeval second = {.tv_sec = 1};
     struct conn_host *host = &worker->host;
 
-    host->base = new_base();
+    /* Without locks: nobody calls evthread_use_pthreads(), as a base belongs to one thread. */
+    host->base = event_base_new();
     host->input = new_touched(LIMITS_INPUT_BYTES);
     host->output = new_touched(LIMITS_OUTPUT_BYTES);
     host->reply = (struct protocol_reply){.data = host->output, .capacity = LIMITS_OUTPUT_BYTES};
@@ -251,15 +238,7 @@ bool worker_serve_udp(struct worker *worker, int fd)
 
 bool worker_start(struct worker *worker)
 {
-    pthread_attr_t attributes;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    const bool started = pthread_attr_setstacksize(&attributes, LIMITS_STACK_BYTES) == 0 &&
-                         pthread_create(&worker->thread, &attributes, run_worker, worker) == 0;
-    (void)pthread_attr_destroy(&attributes);
-    return started;
+    return thread_start(&worker->thread, run_worker, worker);
 }
 
 void worker_stop(struct worker *worker)
