@@ -10,8 +10,8 @@
  * of things.
  *
  * At the end: what is shown as stored is what a dump finds, the invariants hold, and beside items
- * and dictionaries the process takes no more than when it started. Latency is printed for each fifth, and is not
- * judged: that needs a machine of its own.
+ * and dictionaries the process takes no more than when it started. Latency is printed for each
+ * fifth, and is not judged: that needs a machine of its own.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
