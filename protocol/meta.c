@@ -5,6 +5,7 @@
 #include "protocol/token.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #define BAD_TOKEN  "CLIENT_ERROR bad token in command line format"
@@ -26,49 +27,56 @@ enum token_kind {
 
 struct flag {
     uint8_t kind;
-    uint8_t at; /* TOKEN_TTL, TOKEN_NUMBER: which member takes it */
+    uint8_t bytes; /* TOKEN_TTL, TOKEN_NUMBER: of the member that takes it, 4 or 8 */
+    uint16_t at;   /* its offset in struct protocol_request */
     const char *error;
 };
 
-enum number_at {
-    AT_CLIENT_FLAGS,
-    AT_CAS,
-    AT_CAS_NEW,
-    AT_INITIAL,
-    AT_DELTA,
-    AT_EXPTIME,
-    AT_VIVIFY,
-    AT_RECACHE,
-};
+#define BARE              \
+    {                     \
+        .kind = TOKEN_ANY \
+    }
+#define SPECIAL(of_kind, bad)             \
+    {                                     \
+        .kind = (of_kind), .error = (bad) \
+    }
+#define INTO(of_kind, member, bad)                               \
+    {                                                            \
+        .kind = (of_kind), .error = (bad),                       \
+        .bytes = sizeof(((struct protocol_request *)0)->member), \
+        .at = offsetof(struct protocol_request, member)          \
+    }
+#define NUMBER(member, bad) INTO(TOKEN_NUMBER, member, bad)
+#define TTL(member)         INTO(TOKEN_TTL, member, BAD_TOKEN)
 
-/* By letter, A to z. */
-#define FLAG(letter) [(letter) - 'A']
+/* Every flag there is, by its letter; server/command_meta.c has what it does. */
+#define FLAG(letter)        [(letter) - 'A']
 static const struct flag flags[] = {
-    FLAG('b') = {TOKEN_KEY, 0, "CLIENT_ERROR error decoding key"},
-    FLAG('c') = {TOKEN_ANY, 0, NULL},
-    FLAG('f') = {TOKEN_ANY, 0, NULL},
-    FLAG('h') = {TOKEN_ANY, 0, NULL},
-    FLAG('k') = {TOKEN_ANY, 0, NULL},
-    FLAG('l') = {TOKEN_ANY, 0, NULL},
-    FLAG('q') = {TOKEN_ANY, 0, NULL},
-    FLAG('s') = {TOKEN_ANY, 0, NULL},
-    FLAG('t') = {TOKEN_ANY, 0, NULL},
-    FLAG('u') = {TOKEN_ANY, 0, NULL},
-    FLAG('v') = {TOKEN_ANY, 0, NULL},
-    FLAG('x') = {TOKEN_ANY, 0, NULL},
-    FLAG('I') = {TOKEN_ANY, 0, NULL},
-    FLAG('L') = {TOKEN_ANY, 0, NULL},
-    FLAG('P') = {TOKEN_ANY, 0, NULL},
-    FLAG('C') = {TOKEN_NUMBER, AT_CAS, BAD_TOKEN},
-    FLAG('D') = {TOKEN_NUMBER, AT_DELTA, "CLIENT_ERROR invalid numeric delta value"},
-    FLAG('E') = {TOKEN_NUMBER, AT_CAS_NEW, BAD_TOKEN},
-    FLAG('F') = {TOKEN_NUMBER, AT_CLIENT_FLAGS, PROTOCOL_BAD_LINE},
-    FLAG('J') = {TOKEN_NUMBER, AT_INITIAL, "CLIENT_ERROR invalid numeric initial value"},
-    FLAG('M') = {TOKEN_MODE, 0, NULL},
-    FLAG('N') = {TOKEN_TTL, AT_VIVIFY, BAD_TOKEN},
-    FLAG('O') = {TOKEN_OPAQUE, 0, "CLIENT_ERROR opaque token too long"},
-    FLAG('R') = {TOKEN_TTL, AT_RECACHE, BAD_TOKEN},
-    FLAG('T') = {TOKEN_TTL, AT_EXPTIME, BAD_TOKEN},
+    FLAG('b') = SPECIAL(TOKEN_KEY, "CLIENT_ERROR error decoding key"),
+    FLAG('c') = BARE,
+    FLAG('f') = BARE,
+    FLAG('h') = BARE,
+    FLAG('k') = BARE,
+    FLAG('l') = BARE,
+    FLAG('q') = BARE,
+    FLAG('s') = BARE,
+    FLAG('t') = BARE,
+    FLAG('u') = BARE,
+    FLAG('v') = BARE,
+    FLAG('x') = BARE,
+    FLAG('I') = BARE,
+    FLAG('L') = BARE,
+    FLAG('P') = BARE,
+    FLAG('C') = NUMBER(cas_unique, BAD_TOKEN),
+    FLAG('D') = NUMBER(delta, "CLIENT_ERROR invalid numeric delta value"),
+    FLAG('E') = NUMBER(meta.cas_new, BAD_TOKEN),
+    FLAG('F') = NUMBER(flags, PROTOCOL_BAD_LINE),
+    FLAG('J') = NUMBER(meta.initial, "CLIENT_ERROR invalid numeric initial value"),
+    FLAG('M') = SPECIAL(TOKEN_MODE, NULL),
+    FLAG('N') = TTL(meta.vivify_s),
+    FLAG('O') = SPECIAL(TOKEN_OPAQUE, "CLIENT_ERROR opaque token too long"),
+    FLAG('R') = TTL(meta.recache_s),
+    FLAG('T') = TTL(exptime),
 };
 #define FLAGS_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -80,45 +88,23 @@ static bool is_letter_or_digit(uint8_t byte)
 
 static const struct flag *find_flag(uint8_t letter)
 {
-    static const struct flag unknown = {TOKEN_UNKNOWN, 0, NULL};
+    static const struct flag unknown = {.kind = TOKEN_UNKNOWN};
     const size_t row = (size_t)letter - 'A';
 
     return letter >= 'A' && row < FLAGS_COUNT ? &flags[row] : &unknown;
 }
 
-static void set_number(struct protocol_request *request, uint8_t at, uint64_t number)
+/* Of a member of 4 bytes the low ones: what was read fits. */
+static void set_member(struct protocol_request *request, const struct flag *flag, uint64_t value)
 {
-    switch ((enum number_at)at) {
-    case AT_CLIENT_FLAGS:
-        request->flags = (uint32_t)number;
-        break;
-    case AT_CAS:
-        request->cas_unique = number;
-        break;
-    case AT_CAS_NEW:
-        request->meta.cas_new = number;
-        break;
-    case AT_INITIAL:
-        request->meta.initial = number;
-        break;
-    case AT_DELTA:
-        request->delta = number;
-        break;
-    case AT_EXPTIME:
-    case AT_VIVIFY:
-    case AT_RECACHE:
-        break;
-    }
-}
+    uint8_t *const member = (uint8_t *)request + flag->at;
+    const uint32_t narrow = (uint32_t)value;
 
-static void set_ttl(struct protocol_request *request, uint8_t at, int64_t ttl)
-{
-    if (at == AT_EXPTIME) {
-        request->exptime = ttl;
-    } else if (at == AT_VIVIFY) {
-        request->meta.vivify_s = (int32_t)ttl;
+    if (flag->bytes == sizeof(narrow)) {
+        memcpy(member, &narrow, sizeof(narrow));
     } else {
-        request->meta.recache_s = (int32_t)ttl;
+        assert(flag->bytes == sizeof(value));
+        memcpy(member, &value, sizeof(value));
     }
 }
 
@@ -149,14 +135,13 @@ static bool read_flag(const struct flag *flag, struct protocol_slice token,
         if (!protocol_token_int32(rest, &ttl)) {
             return false;
         }
-        set_ttl(request, flag->at, ttl);
+        set_member(request, flag, (uint64_t)ttl);
         return true;
     case TOKEN_NUMBER:
-        if (!protocol_token_unsigned(rest, flag->at == AT_CLIENT_FLAGS ? UINT32_MAX : UINT64_MAX,
-                                     &number)) {
+        if (!protocol_token_unsigned(rest, flag->bytes == 4 ? UINT32_MAX : UINT64_MAX, &number)) {
             return false;
         }
-        set_number(request, flag->at, number);
+        set_member(request, flag, number);
         return true;
     case TOKEN_ANY:
     case TOKEN_UNKNOWN:

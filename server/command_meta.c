@@ -72,35 +72,118 @@ static void put_ttl(struct protocol_meta_reply *line, const char *name, uint32_t
     }
 }
 
-/* What a reply repeats of the request: here, as the line it stands on may be written over. */
-struct echo {
+/* What an answer repeats of the request, and may say of an item as far as its command knows it.
+ * Slices: of the request, or of a copy where the line they stand on is written over. */
+struct answer {
+    const struct call *call;
     struct protocol_slice key; /* as sent */
     struct protocol_slice opaque;
-    bool base64;
+    struct cache_view view; /* its expiry as far as the flags have come: t shows a T before it */
 };
 
-static struct echo echo_of(const struct call *call)
+static struct answer answer_to(const struct call *call)
 {
     const struct protocol_request *request = call->request;
 
-    return (struct echo){
+    return (struct answer){
+        .call = call,
         .key = request->key,
         .opaque = {request->key.data + request->meta.opaque_at, request->meta.opaque_bytes},
-        .base64 = has(call, 'b'),
     };
 }
 
-/* False where the flag is none that repeats something. */
-static bool put_echo(struct protocol_meta_reply *line, const struct echo *echo, uint8_t flag)
+static void put_key(struct protocol_meta_reply *line, struct answer *answer)
 {
-    if (flag == 'O') {
-        protocol_meta_put(line, echo->opaque);
-    } else if (flag == 'k') {
-        protocol_meta_put_key(line, echo->key, echo->base64);
-    } else {
-        return false;
+    protocol_meta_put_key(line, answer->key, has(answer->call, 'b'));
+}
+
+static void put_opaque(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put(line, answer->opaque);
+}
+
+static void put_cas(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put_number(line, "c", shown_cas(answer->call, answer->view.item.cas));
+}
+
+static void put_flags(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put_number(line, "f", answer->view.item.flags);
+}
+
+static void put_fetched(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put_word(line, answer->view.fetched ? "h1" : "h0");
+}
+
+static void put_age(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put_number(line, "l", answer->view.age_s);
+}
+
+static void put_size(struct protocol_meta_reply *line, struct answer *answer)
+{
+    protocol_meta_put_number(line, "s", answer->view.item.value_bytes);
+}
+
+static void put_expiry(struct protocol_meta_reply *line, struct answer *answer)
+{
+    put_ttl(line, "t", answer->view.item.expiry_s, answer->call->now_s);
+}
+
+static void note_vivify(struct protocol_meta_reply *line, struct answer *answer)
+{
+    (void)line;
+    if (answer->view.created) {
+        answer->view.item.expiry_s =
+            call_expiry(answer->call->request->meta.vivify_s, answer->call->now_s);
     }
-    return true;
+}
+
+static void note_touch(struct protocol_meta_reply *line, struct answer *answer)
+{
+    (void)line;
+    answer->view.item.expiry_s = touch_expiry(answer->call);
+}
+
+/* Kinds of answers: of mg, ms and ma, and a code that says no more than what it repeats. */
+#define OF_MG        1u
+#define OF_MS        2u
+#define OF_MA        4u
+#define OF_CODE      8u
+#define OF_EVERY     15u
+
+/* What a flag brings into an answer, and into which; the others bring nothing. */
+#define FLAG(letter) [(letter) - 'A']
+static const struct {
+    unsigned answers;
+    void (*put)(struct protocol_meta_reply *line, struct answer *answer);
+} shown_flags[] = {
+    FLAG('k') = {OF_EVERY, put_key},
+    FLAG('O') = {OF_EVERY, put_opaque},
+    FLAG('c') = {OF_MG | OF_MS | OF_MA, put_cas},
+    FLAG('s') = {OF_MG | OF_MS, put_size},
+    FLAG('t') = {OF_MG | OF_MA, put_expiry},
+    FLAG('N') = {OF_MG | OF_MA, note_vivify},
+    FLAG('T') = {OF_MG | OF_MA, note_touch},
+    FLAG('f') = {OF_MG, put_flags},
+    FLAG('h') = {OF_MG, put_fetched},
+    FLAG('l') = {OF_MG, put_age},
+};
+#define SHOWN_FLAGS_COUNT (sizeof(shown_flags) / sizeof(shown_flags[0]))
+
+/* What the flags ask for, in the order they were sent. @kind is one of OF_. */
+static void put_shown(struct protocol_meta_reply *line, struct answer *answer, unsigned kind)
+{
+    const struct protocol_meta *meta = &answer->call->request->meta;
+
+    for (size_t i = 0; i < meta->letters_count; i++) {
+        const size_t row = (size_t)meta->letters[i] - 'A';
+        if (row < SHOWN_FLAGS_COUNT && (shown_flags[row].answers & kind) != 0) {
+            shown_flags[row].put(line, answer);
+        }
+    }
 }
 
 static enum command_outcome send_line(const struct call *call,
@@ -117,14 +200,11 @@ static enum command_outcome send_line(const struct call *call,
 /* A code, and what the request wants repeated. */
 static enum command_outcome answer_code(const struct call *call, const char *code)
 {
-    const struct protocol_meta *meta = &call->request->meta;
-    const struct echo echo = echo_of(call);
+    struct answer answer = answer_to(call);
     struct protocol_meta_reply line;
 
     protocol_meta_begin(&line, code);
-    for (size_t i = 0; i < meta->letters_count; i++) {
-        (void)put_echo(&line, &echo, meta->letters[i]);
-    }
+    put_shown(&line, &answer, OF_CODE);
     protocol_meta_end(&line);
     return send_line(call, &line);
 }
@@ -138,53 +218,20 @@ struct get {
     size_t need_bytes; /* for line and value */
 };
 
-static void put_view(struct get *get)
-{
-    const struct call *call = get->call;
-    const struct protocol_meta *meta = &call->request->meta;
-    const struct cache_view *view = &get->view;
-    const struct cache_item *item = &view->item;
-    const struct echo echo = echo_of(call);
-    struct protocol_meta_reply *line = &get->line;
-    uint32_t expiry_s = item->expiry_s; /* as far as the flags have come */
-
-    for (size_t i = 0; i < meta->letters_count; i++) {
-        const uint8_t flag = meta->letters[i];
-        if (put_echo(line, &echo, flag)) {
-            continue;
-        }
-        if (flag == 'T') {
-            expiry_s = touch_expiry(call);
-        } else if (flag == 'N' && view->created) {
-            expiry_s = call_expiry(meta->vivify_s, call->now_s);
-        } else if (flag == 't') {
-            put_ttl(line, "t", expiry_s, call->now_s);
-        } else if (flag == 's') {
-            protocol_meta_put_number(line, "s", item->value_bytes);
-        } else if (flag == 'c') {
-            protocol_meta_put_number(line, "c", shown_cas(call, item->cas));
-        } else if (flag == 'f') {
-            protocol_meta_put_number(line, "f", item->flags);
-        } else if (flag == 'h') {
-            protocol_meta_put_word(line, view->fetched ? "h1" : "h0");
-        } else if (flag == 'l') {
-            protocol_meta_put_number(line, "l", view->age_s);
-        }
-    }
-}
-
 /* The line, all but its value. */
 static void compose(struct get *get)
 {
     const struct cache_view *view = &get->view;
     struct protocol_meta_reply *line = &get->line;
+    struct answer answer = answer_to(get->call);
 
     if (view->read) {
         protocol_meta_begin_value(line, view->item.value_bytes);
     } else {
         protocol_meta_begin(line, "HD");
     }
-    put_view(get);
+    answer.view = *view;
+    put_shown(line, &answer, OF_MG);
     if (view->given) {
         protocol_meta_put_word(line, "Z");
     }
@@ -373,27 +420,19 @@ static const char *store_code(enum cache_status status)
     return NULL;
 }
 
-static enum command_outcome answer_store(const struct call *call, const struct echo *echo,
+static enum command_outcome answer_store(const struct call *call, struct answer *answer,
                                          enum cache_status status,
                                          const struct cache_stored *stored)
 {
-    const struct protocol_meta *meta = &call->request->meta;
     struct protocol_meta_reply line;
 
     if (status == CACHE_OK && has(call, 'q')) {
         return COMMAND_DONE;
     }
+    answer->view.item.cas = stored->cas;
+    answer->view.item.value_bytes = stored->value_bytes;
     protocol_meta_begin(&line, store_code(status));
-    for (size_t i = 0; i < meta->letters_count; i++) {
-        if (put_echo(&line, echo, meta->letters[i])) {
-            continue;
-        }
-        if (meta->letters[i] == 'c') {
-            protocol_meta_put_number(&line, "c", shown_cas(call, stored->cas));
-        } else if (meta->letters[i] == 's') {
-            protocol_meta_put_number(&line, "s", stored->value_bytes);
-        }
-    }
+    put_shown(&line, answer, OF_MS);
     protocol_meta_end(&line);
     return send_line(call, &line);
 }
@@ -401,7 +440,7 @@ static enum command_outcome answer_store(const struct call *call, const struct e
 enum command_outcome execute_ms(struct call *call)
 {
     const struct protocol_request *request = call->request;
-    struct echo echo = echo_of(call);
+    struct answer answer = answer_to(call);
     uint8_t key[CACHE_KEY_BYTES_MAX], opaque[PROTOCOL_OPAQUE_BYTES_MAX];
 
     if (request->too_large) {
@@ -409,11 +448,11 @@ enum command_outcome execute_ms(struct call *call)
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
     }
     if (has(call, 'k')) {
-        memcpy(key, echo.key.data, echo.key.bytes);
-        echo.key.data = key;
+        memcpy(key, answer.key.data, answer.key.bytes);
+        answer.key.data = key;
     }
-    memcpy(opaque, echo.opaque.data, echo.opaque.bytes);
-    echo.opaque.data = opaque;
+    memcpy(opaque, answer.opaque.data, answer.opaque.bytes);
+    answer.opaque.data = opaque;
     const struct cache_store store = store_of(call);
     struct cache_stored stored = {.cas = 0};
     struct command_look look;
@@ -435,7 +474,7 @@ enum command_outcome execute_ms(struct call *call)
     if (status != CACHE_OK) {
         stored = (struct cache_stored){.value_bytes = store.value_bytes};
     }
-    return answer_store(call, &echo, status, &stored);
+    return answer_store(call, &answer, status, &stored);
 }
 
 /* ---- md ---- */
@@ -486,31 +525,18 @@ enum command_outcome execute_md(struct call *call)
 static enum command_outcome answer_number(const struct call *call,
                                           const struct cache_number *number)
 {
-    const struct protocol_meta *meta = &call->request->meta;
-    const struct echo echo = echo_of(call);
+    struct answer answer = answer_to(call);
     struct protocol_meta_reply line;
-    uint32_t expiry_s = number->expiry_s; /* as far as the flags have come */
 
+    answer.view.item.cas = number->cas;
+    answer.view.item.expiry_s = number->expiry_s;
+    answer.view.created = number->created;
     if (has(call, 'v')) {
         protocol_meta_begin_value(&line, protocol_meta_digits(number->value));
     } else {
         protocol_meta_begin(&line, "HD");
     }
-    for (size_t i = 0; i < meta->letters_count; i++) {
-        const uint8_t flag = meta->letters[i];
-        if (put_echo(&line, &echo, flag)) {
-            continue;
-        }
-        if (flag == 'T') {
-            expiry_s = touch_expiry(call);
-        } else if (flag == 'N' && number->created) {
-            expiry_s = call_expiry(meta->vivify_s, call->now_s);
-        } else if (flag == 't') {
-            put_ttl(&line, "t", expiry_s, call->now_s);
-        } else if (flag == 'c') {
-            protocol_meta_put_number(&line, "c", shown_cas(call, number->cas));
-        }
-    }
+    put_shown(&line, &answer, OF_MA);
     if (has(call, 'v')) {
         protocol_meta_end_number(&line, number->value);
     } else {

@@ -58,64 +58,26 @@ typedef uint64_t number_fn(const struct snapshot *snapshot);
 typedef void text_fn(const struct snapshot *snapshot, char *out, size_t out_bytes);
 typedef bool shown_fn(const struct config *config);
 
-/* Where a row's value comes from: the first of these that is set; 0 where none is. */
+/* A line. Its value is the first of these that is set; 0 where none is. */
 struct row {
     const char *name;
     text_fn *text;
     number_fn *number;
-    size_t figure;    /* offset in struct cache_figures, plus 1 */
-    size_t counter;   /* enum counter, plus 1 */
+    size_t member;    /* offset of a number in struct snapshot, plus 1 */
     shown_fn *shown;  /* NULL: always */
-    const char *help; /* what it is, of those of our own */
+    const char *help; /* what it is, for the manual: of those of our own */
 };
 
-#define ZERO(row_name)     \
-    {                      \
-        .name = (row_name) \
-    }
-#define TEXT(row_name, function)               \
-    {                                          \
-        .name = (row_name), .text = (function) \
-    }
-#define NUMBER(row_name, function)               \
-    {                                            \
-        .name = (row_name), .number = (function) \
-    }
-#define COUNTER(row_name, which)                   \
-    {                                              \
-        .name = (row_name), .counter = (which) + 1 \
-    }
-#define FIGURE(row_name, member)                                                 \
-    {                                                                            \
-        .name = (row_name), .figure = offsetof(struct cache_figures, member) + 1 \
-    }
-#define ZERO_IF(row_name, condition)             \
-    {                                            \
-        .name = (row_name), .shown = (condition) \
-    }
-#define NUMBER_IF(row_name, function, condition)                       \
-    {                                                                  \
-        .name = (row_name), .number = (function), .shown = (condition) \
-    }
-#define COUNTER_IF(row_name, which, condition)                           \
-    {                                                                    \
-        .name = (row_name), .counter = (which) + 1, .shown = (condition) \
-    }
-
-/* Our own come with what they are, for the manual. */
-#define OWN_TEXT(row_name, function, text_of)                     \
-    {                                                             \
-        .name = (row_name), .text = (function), .help = (text_of) \
-    }
-#define OWN_NUMBER(row_name, function, text_of)                     \
-    {                                                               \
-        .name = (row_name), .number = (function), .help = (text_of) \
-    }
-#define OWN_FIGURE(row_name, member, text_of)                                     \
-    {                                                                             \
-        .name = (row_name), .figure = offsetof(struct cache_figures, member) + 1, \
-        .help = (text_of)                                                         \
-    }
+#define ZERO             .text = NULL
+#define TEXT(function)   .text = (function)
+#define NUMBER(function) .number = (function)
+/* The 1 is the size of an array that a member other than of 64 bits makes impossible. */
+#define TAKEN(which)                             \
+    .member = offsetof(struct snapshot, which) + \
+              sizeof(char[sizeof(((struct snapshot *)0)->which) == sizeof(uint64_t) ? 1 : -1])
+#define COUNTER(which)   TAKEN(counted[which])
+#define FIGURE(which)    TAKEN(cache.which)
+#define ONLY(if_so)      .shown = (if_so)
 
 #define ROWS_COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
@@ -153,31 +115,6 @@ static uint64_t get_conns_now(const struct snapshot *snapshot)
     const uint64_t opened = snapshot->ever[COUNTER_CONNS_OPENED];
     const uint64_t closed = snapshot->ever[COUNTER_CONNS_CLOSED];
     return opened > closed ? opened - closed : 0;
-}
-
-static uint64_t get_log_dropped(const struct snapshot *snapshot)
-{
-    return snapshot->watch.worker_dropped;
-}
-
-static uint64_t get_log_written(const struct snapshot *snapshot)
-{
-    return snapshot->watch.worker_written;
-}
-
-static uint64_t get_log_skipped(const struct snapshot *snapshot)
-{
-    return snapshot->watch.watcher_skipped;
-}
-
-static uint64_t get_log_sent(const struct snapshot *snapshot)
-{
-    return snapshot->watch.watcher_sent;
-}
-
-static uint64_t get_log_watchers(const struct snapshot *snapshot)
-{
-    return snapshot->watch.watchers;
 }
 
 static uint64_t get_threads(const struct snapshot *snapshot)
@@ -267,41 +204,6 @@ static uint64_t get_pages_total(const struct snapshot *snapshot)
 static uint64_t get_chunks_used_bytes(const struct snapshot *snapshot)
 {
     return snapshot->cache.chunks_used * CHUNK_BYTES;
-}
-
-static uint64_t get_conns_held(const struct snapshot *snapshot)
-{
-    return snapshot->budget.held_bytes;
-}
-
-static uint64_t get_conns_charged(const struct snapshot *snapshot)
-{
-    return snapshot->budget.charged_bytes;
-}
-
-static uint64_t get_conns_share(const struct snapshot *snapshot)
-{
-    return snapshot->budget.share_bytes;
-}
-
-static uint64_t get_crawl_running(const struct snapshot *snapshot)
-{
-    return snapshot->crawl_running;
-}
-
-static uint64_t get_crawl_starts(const struct snapshot *snapshot)
-{
-    return snapshot->crawl_starts;
-}
-
-static uint64_t get_prefixes(const struct snapshot *snapshot)
-{
-    return snapshot->prefixes;
-}
-
-static uint64_t get_prefixes_uncounted(const struct snapshot *snapshot)
-{
-    return snapshot->prefixes_uncounted;
 }
 
 static uint64_t ns_to_us(uint64_t ns)
@@ -417,241 +319,245 @@ static bool if_maintainer(const struct config *config)
 
 /* memcached 1.6.45's, name by name. */
 static const struct row general_rows[] = {
-    NUMBER("pid", get_pid),
-    NUMBER("uptime", get_uptime),
-    NUMBER("time", get_time),
-    TEXT("version", put_version),
-    TEXT("libevent", put_event_version),
-    NUMBER("pointer_size", get_pointer_bits),
-    TEXT("rusage_user", put_rusage_user),
-    TEXT("rusage_system", put_rusage_system),
-    NUMBER("max_connections", get_conns_max),
-    NUMBER("curr_connections", get_conns_now),
-    COUNTER("total_connections", COUNTER_CONNS_OPENED),
-    COUNTER_IF("rejected_connections", COUNTER_CONNS_REJECTED, if_maxconns_fast),
-    NUMBER("connection_structures", get_conns_now),
-    COUNTER("response_obj_oom", COUNTER_OUTPUT_REFUSED),
-    NUMBER("response_obj_count", get_threads),
-    NUMBER("response_obj_bytes", get_output_bytes),
-    NUMBER("read_buf_count", get_threads),
-    NUMBER("read_buf_bytes", get_input_bytes),
-    ZERO("read_buf_bytes_free"),
-    COUNTER("read_buf_oom", COUNTER_INPUT_REFUSED),
-    NUMBER("reserved_fds", get_reserved_fds),
-    COUNTER("cmd_get", COUNTER_CMD_GET),
-    COUNTER("cmd_set", COUNTER_CMD_SET),
-    COUNTER("cmd_flush", COUNTER_CMD_FLUSH),
-    COUNTER("cmd_touch", COUNTER_CMD_TOUCH),
-    COUNTER("cmd_meta", COUNTER_CMD_META),
-    COUNTER("get_hits", COUNTER_GET_HITS),
-    COUNTER("get_misses", COUNTER_GET_MISSES),
-    FIGURE("get_expired", missed_expired),
-    FIGURE("get_flushed", missed_flushed),
-    COUNTER("delete_misses", COUNTER_DELETE_MISSES),
-    COUNTER("delete_hits", COUNTER_DELETE_HITS),
-    COUNTER("incr_misses", COUNTER_INCR_MISSES),
-    COUNTER("incr_hits", COUNTER_INCR_HITS),
-    COUNTER("decr_misses", COUNTER_DECR_MISSES),
-    COUNTER("decr_hits", COUNTER_DECR_HITS),
-    COUNTER("cas_misses", COUNTER_CAS_MISSES),
-    COUNTER("cas_hits", COUNTER_CAS_HITS),
-    COUNTER("cas_badval", COUNTER_CAS_BADVAL),
-    COUNTER("touch_hits", COUNTER_TOUCH_HITS),
-    COUNTER("touch_misses", COUNTER_TOUCH_MISSES),
-    COUNTER("store_too_large", COUNTER_STORE_TOO_LARGE),
-    COUNTER("store_no_memory", COUNTER_STORE_NO_MEMORY),
-    COUNTER("auth_cmds", COUNTER_AUTH_CMDS),
-    COUNTER("auth_errors", COUNTER_AUTH_ERRORS),
-    COUNTER_IF("idle_kicks", COUNTER_IDLE_KICKS, if_idle_timeout),
-    COUNTER("bytes_read", COUNTER_BYTES_READ),
-    COUNTER("bytes_written", COUNTER_BYTES_WRITTEN),
-    FIGURE("limit_maxbytes", memory_bytes),
-    NUMBER("accepting_conns", get_accepting),
-    COUNTER("listen_disabled_num", COUNTER_ACCEPT_PAUSES),
-    COUNTER("time_in_listen_disabled_us", COUNTER_ACCEPT_PAUSED_US),
-    NUMBER("threads", get_threads),
-    COUNTER("conn_yields", COUNTER_CONN_YIELDS),
-    NUMBER("hash_power_level", get_hash_power),
-    FIGURE("hash_bytes", index_bytes),
-    ZERO("hash_is_expanding"),
-    ZERO_IF("slab_reassign_rescues", if_slab_reassign),
-    ZERO_IF("slab_reassign_chunk_rescues", if_slab_reassign),
-    ZERO_IF("slab_reassign_inline_reclaim", if_slab_reassign),
-    ZERO_IF("slab_reassign_busy_items", if_slab_reassign),
-    ZERO_IF("slab_reassign_busy_deletes", if_slab_reassign),
-    ZERO_IF("slab_reassign_busy_nomem", if_slab_reassign),
-    {.name = "slab_reassign_last_busy_status", .text = put_none, .shown = if_slab_reassign},
-    ZERO_IF("slab_reassign_running", if_slab_reassign),
-    ZERO_IF("slabs_moved", if_slab_reassign),
-    NUMBER_IF("lru_crawler_running", get_crawl_running, if_crawler),
-    NUMBER_IF("lru_crawler_starts", get_crawl_starts, if_crawler),
-    ZERO_IF("lru_maintainer_juggles", if_maintainer),
-    NUMBER("malloc_fails", get_malloc_fails),
-    NUMBER("log_worker_dropped", get_log_dropped),
-    NUMBER("log_worker_written", get_log_written),
-    NUMBER("log_watcher_skipped", get_log_skipped),
-    NUMBER("log_watcher_sent", get_log_sent),
-    NUMBER("log_watchers", get_log_watchers),
-    COUNTER_IF("ssl_new_sessions", COUNTER_TLS_SESSIONS, if_tls_tickets),
-    COUNTER_IF("ssl_handshake_errors", COUNTER_TLS_HANDSHAKE_ERRORS, if_tls),
-    COUNTER_IF("ssl_proto_errors", COUNTER_TLS_PROTO_ERRORS, if_tls),
-    {.name = "time_since_server_cert_refresh", .number = get_certs_age, .shown = if_tls},
-    ZERO("unexpected_napi_ids"),
-    ZERO("round_robin_fallback"),
-    FIGURE("bytes", stored_bytes),
-    FIGURE("curr_items", items),
-    FIGURE("total_items", items_total),
-    ZERO("slab_global_page_pool"),
-    FIGURE("expired_unfetched", expired_unfetched),
-    FIGURE("evicted_unfetched", evicted_unfetched),
-    ZERO_IF("evicted_active", if_maintainer),
-    FIGURE("evictions", evicted),
-    FIGURE("reclaimed", expired),
-    FIGURE("crawler_reclaimed", crawler_reclaimed),
-    FIGURE("crawler_items_checked", crawler_checked),
-    ZERO("lrutail_reflocked"),
-    ZERO_IF("moves_to_cold", if_maintainer),
-    ZERO_IF("moves_to_warm", if_maintainer),
-    ZERO_IF("moves_within_lru", if_maintainer),
-    ZERO_IF("direct_reclaims", if_maintainer),
-    ZERO_IF("lru_bumps_dropped", if_maintainer),
+    {"pid", NUMBER(get_pid)},
+    {"uptime", NUMBER(get_uptime)},
+    {"time", NUMBER(get_time)},
+    {"version", TEXT(put_version)},
+    {"libevent", TEXT(put_event_version)},
+    {"pointer_size", NUMBER(get_pointer_bits)},
+    {"rusage_user", TEXT(put_rusage_user)},
+    {"rusage_system", TEXT(put_rusage_system)},
+    {"max_connections", NUMBER(get_conns_max)},
+    {"curr_connections", NUMBER(get_conns_now)},
+    {"total_connections", COUNTER(COUNTER_CONNS_OPENED)},
+    {"rejected_connections", COUNTER(COUNTER_CONNS_REJECTED), ONLY(if_maxconns_fast)},
+    {"connection_structures", NUMBER(get_conns_now)},
+    {"response_obj_oom", COUNTER(COUNTER_OUTPUT_REFUSED)},
+    {"response_obj_count", NUMBER(get_threads)},
+    {"response_obj_bytes", NUMBER(get_output_bytes)},
+    {"read_buf_count", NUMBER(get_threads)},
+    {"read_buf_bytes", NUMBER(get_input_bytes)},
+    {"read_buf_bytes_free", ZERO},
+    {"read_buf_oom", COUNTER(COUNTER_INPUT_REFUSED)},
+    {"reserved_fds", NUMBER(get_reserved_fds)},
+    {"cmd_get", COUNTER(COUNTER_CMD_GET)},
+    {"cmd_set", COUNTER(COUNTER_CMD_SET)},
+    {"cmd_flush", COUNTER(COUNTER_CMD_FLUSH)},
+    {"cmd_touch", COUNTER(COUNTER_CMD_TOUCH)},
+    {"cmd_meta", COUNTER(COUNTER_CMD_META)},
+    {"get_hits", COUNTER(COUNTER_GET_HITS)},
+    {"get_misses", COUNTER(COUNTER_GET_MISSES)},
+    {"get_expired", FIGURE(missed_expired)},
+    {"get_flushed", FIGURE(missed_flushed)},
+    {"delete_misses", COUNTER(COUNTER_DELETE_MISSES)},
+    {"delete_hits", COUNTER(COUNTER_DELETE_HITS)},
+    {"incr_misses", COUNTER(COUNTER_INCR_MISSES)},
+    {"incr_hits", COUNTER(COUNTER_INCR_HITS)},
+    {"decr_misses", COUNTER(COUNTER_DECR_MISSES)},
+    {"decr_hits", COUNTER(COUNTER_DECR_HITS)},
+    {"cas_misses", COUNTER(COUNTER_CAS_MISSES)},
+    {"cas_hits", COUNTER(COUNTER_CAS_HITS)},
+    {"cas_badval", COUNTER(COUNTER_CAS_BADVAL)},
+    {"touch_hits", COUNTER(COUNTER_TOUCH_HITS)},
+    {"touch_misses", COUNTER(COUNTER_TOUCH_MISSES)},
+    {"store_too_large", COUNTER(COUNTER_STORE_TOO_LARGE)},
+    {"store_no_memory", COUNTER(COUNTER_STORE_NO_MEMORY)},
+    {"auth_cmds", COUNTER(COUNTER_AUTH_CMDS)},
+    {"auth_errors", COUNTER(COUNTER_AUTH_ERRORS)},
+    {"idle_kicks", COUNTER(COUNTER_IDLE_KICKS), ONLY(if_idle_timeout)},
+    {"bytes_read", COUNTER(COUNTER_BYTES_READ)},
+    {"bytes_written", COUNTER(COUNTER_BYTES_WRITTEN)},
+    {"limit_maxbytes", FIGURE(memory_bytes)},
+    {"accepting_conns", NUMBER(get_accepting)},
+    {"listen_disabled_num", COUNTER(COUNTER_ACCEPT_PAUSES)},
+    {"time_in_listen_disabled_us", COUNTER(COUNTER_ACCEPT_PAUSED_US)},
+    {"threads", NUMBER(get_threads)},
+    {"conn_yields", COUNTER(COUNTER_CONN_YIELDS)},
+    {"hash_power_level", NUMBER(get_hash_power)},
+    {"hash_bytes", FIGURE(index_bytes)},
+    {"hash_is_expanding", ZERO},
+    {"slab_reassign_rescues", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_chunk_rescues", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_inline_reclaim", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_busy_items", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_busy_deletes", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_busy_nomem", ZERO, ONLY(if_slab_reassign)},
+    {"slab_reassign_last_busy_status", TEXT(put_none), ONLY(if_slab_reassign)},
+    {"slab_reassign_running", ZERO, ONLY(if_slab_reassign)},
+    {"slabs_moved", ZERO, ONLY(if_slab_reassign)},
+    {"lru_crawler_running", TAKEN(crawl_running), ONLY(if_crawler)},
+    {"lru_crawler_starts", TAKEN(crawl_starts), ONLY(if_crawler)},
+    {"lru_maintainer_juggles", ZERO, ONLY(if_maintainer)},
+    {"malloc_fails", NUMBER(get_malloc_fails)},
+    {"log_worker_dropped", TAKEN(watch.worker_dropped)},
+    {"log_worker_written", TAKEN(watch.worker_written)},
+    {"log_watcher_skipped", TAKEN(watch.watcher_skipped)},
+    {"log_watcher_sent", TAKEN(watch.watcher_sent)},
+    {"log_watchers", TAKEN(watch.watchers)},
+    {"ssl_new_sessions", COUNTER(COUNTER_TLS_SESSIONS), ONLY(if_tls_tickets)},
+    {"ssl_handshake_errors", COUNTER(COUNTER_TLS_HANDSHAKE_ERRORS), ONLY(if_tls)},
+    {"ssl_proto_errors", COUNTER(COUNTER_TLS_PROTO_ERRORS), ONLY(if_tls)},
+    {"time_since_server_cert_refresh", NUMBER(get_certs_age), ONLY(if_tls)},
+    {"unexpected_napi_ids", ZERO},
+    {"round_robin_fallback", ZERO},
+    {"bytes", FIGURE(stored_bytes)},
+    {"curr_items", FIGURE(items)},
+    {"total_items", FIGURE(items_total)},
+    {"slab_global_page_pool", ZERO},
+    {"expired_unfetched", FIGURE(expired_unfetched)},
+    {"evicted_unfetched", FIGURE(evicted_unfetched)},
+    {"evicted_active", ZERO, ONLY(if_maintainer)},
+    {"evictions", FIGURE(evicted)},
+    {"reclaimed", FIGURE(expired)},
+    {"crawler_reclaimed", FIGURE(crawler_reclaimed)},
+    {"crawler_items_checked", FIGURE(crawler_checked)},
+    {"lrutail_reflocked", ZERO},
+    {"moves_to_cold", ZERO, ONLY(if_maintainer)},
+    {"moves_to_warm", ZERO, ONLY(if_maintainer)},
+    {"moves_within_lru", ZERO, ONLY(if_maintainer)},
+    {"direct_reclaims", ZERO, ONLY(if_maintainer)},
+    {"lru_bumps_dropped", ZERO, ONLY(if_maintainer)},
 };
 
 /* All items are of one class, number 1: there are none here, but tools look for one. */
 static const struct row items_rows[] = {
-    FIGURE("items:1:number", items),
-    ZERO("items:1:number_hot"),
-    ZERO("items:1:number_warm"),
-    FIGURE("items:1:number_cold", items),
-    ZERO("items:1:age_hot"),
-    ZERO("items:1:age_warm"),
-    ZERO("items:1:age"),
-    FIGURE("items:1:mem_requested", stored_bytes),
-    FIGURE("items:1:evicted", evicted),
-    ZERO("items:1:evicted_nonzero"),
-    ZERO("items:1:evicted_time"),
-    COUNTER("items:1:outofmemory", COUNTER_STORE_NO_MEMORY),
-    ZERO("items:1:tailrepairs"),
-    FIGURE("items:1:reclaimed", expired),
-    FIGURE("items:1:expired_unfetched", expired_unfetched),
-    FIGURE("items:1:evicted_unfetched", evicted_unfetched),
-    ZERO("items:1:evicted_active"),
-    FIGURE("items:1:crawler_reclaimed", crawler_reclaimed),
-    FIGURE("items:1:crawler_items_checked", crawler_checked),
-    ZERO("items:1:lrutail_reflocked"),
-    ZERO("items:1:moves_to_cold"),
-    ZERO("items:1:moves_to_warm"),
-    ZERO("items:1:moves_within_lru"),
-    ZERO("items:1:direct_reclaims"),
-    ZERO("items:1:hits_to_hot"),
-    ZERO("items:1:hits_to_warm"),
-    COUNTER("items:1:hits_to_cold", COUNTER_GET_HITS),
-    ZERO("items:1:hits_to_temp"),
+    {"items:1:number", FIGURE(items)},
+    {"items:1:number_hot", ZERO},
+    {"items:1:number_warm", ZERO},
+    {"items:1:number_cold", FIGURE(items)},
+    {"items:1:age_hot", ZERO},
+    {"items:1:age_warm", ZERO},
+    {"items:1:age", ZERO},
+    {"items:1:mem_requested", FIGURE(stored_bytes)},
+    {"items:1:evicted", FIGURE(evicted)},
+    {"items:1:evicted_nonzero", ZERO},
+    {"items:1:evicted_time", ZERO},
+    {"items:1:outofmemory", COUNTER(COUNTER_STORE_NO_MEMORY)},
+    {"items:1:tailrepairs", ZERO},
+    {"items:1:reclaimed", FIGURE(expired)},
+    {"items:1:expired_unfetched", FIGURE(expired_unfetched)},
+    {"items:1:evicted_unfetched", FIGURE(evicted_unfetched)},
+    {"items:1:evicted_active", ZERO},
+    {"items:1:crawler_reclaimed", FIGURE(crawler_reclaimed)},
+    {"items:1:crawler_items_checked", FIGURE(crawler_checked)},
+    {"items:1:lrutail_reflocked", ZERO},
+    {"items:1:moves_to_cold", ZERO},
+    {"items:1:moves_to_warm", ZERO},
+    {"items:1:moves_within_lru", ZERO},
+    {"items:1:direct_reclaims", ZERO},
+    {"items:1:hits_to_hot", ZERO},
+    {"items:1:hits_to_warm", ZERO},
+    {"items:1:hits_to_cold", COUNTER(COUNTER_GET_HITS)},
+    {"items:1:hits_to_temp", ZERO},
 };
 
 static const struct row slabs_class_rows[] = {
-    NUMBER("1:chunk_size", get_chunk_bytes),
-    NUMBER("1:chunks_per_page", get_page_chunks),
-    FIGURE("1:total_pages", pages_used),
-    NUMBER("1:total_chunks", get_chunks),
-    FIGURE("1:used_chunks", chunks_used),
-    NUMBER("1:free_chunks", get_slack_chunks),
-    ZERO("1:free_chunks_end"),
-    COUNTER("1:get_hits", COUNTER_GET_HITS),
-    COUNTER("1:cmd_set", COUNTER_CMD_SET),
-    COUNTER("1:delete_hits", COUNTER_DELETE_HITS),
-    COUNTER("1:incr_hits", COUNTER_INCR_HITS),
-    COUNTER("1:decr_hits", COUNTER_DECR_HITS),
-    COUNTER("1:cas_hits", COUNTER_CAS_HITS),
-    COUNTER("1:cas_badval", COUNTER_CAS_BADVAL),
-    COUNTER("1:touch_hits", COUNTER_TOUCH_HITS),
+    {"1:chunk_size", NUMBER(get_chunk_bytes)},
+    {"1:chunks_per_page", NUMBER(get_page_chunks)},
+    {"1:total_pages", FIGURE(pages_used)},
+    {"1:total_chunks", NUMBER(get_chunks)},
+    {"1:used_chunks", FIGURE(chunks_used)},
+    {"1:free_chunks", NUMBER(get_slack_chunks)},
+    {"1:free_chunks_end", ZERO},
+    {"1:get_hits", COUNTER(COUNTER_GET_HITS)},
+    {"1:cmd_set", COUNTER(COUNTER_CMD_SET)},
+    {"1:delete_hits", COUNTER(COUNTER_DELETE_HITS)},
+    {"1:incr_hits", COUNTER(COUNTER_INCR_HITS)},
+    {"1:decr_hits", COUNTER(COUNTER_DECR_HITS)},
+    {"1:cas_hits", COUNTER(COUNTER_CAS_HITS)},
+    {"1:cas_badval", COUNTER(COUNTER_CAS_BADVAL)},
+    {"1:touch_hits", COUNTER(COUNTER_TOUCH_HITS)},
 };
 
 static const struct row slabs_rows[] = {
-    NUMBER("active_slabs", get_classes),
-    NUMBER("total_malloced", get_pages_bytes),
+    {"active_slabs", NUMBER(get_classes)},
+    {"total_malloced", NUMBER(get_pages_bytes)},
 };
 
 static const struct row sizes_rows[] = {
-    TEXT("sizes_status", put_sizes_status),
+    {"sizes_status", TEXT(put_sizes_status)},
 };
 
 static const struct row zbud_rows[] = {
-    OWN_TEXT("server", put_own_version,
-             "this program and its version; \"version\" of the general section names the memcached "
-             "it behaves as"),
-    OWN_FIGURE("memory_limit_bytes", memory_bytes,
-               "what the process may take: -m, or what cache_memlimit made of it"),
-    OWN_FIGURE("memory_resident_bytes", resident_bytes,
-               "pages and their tables that the system has given memory to"),
-    OWN_FIGURE("memory_charged_bytes", charged_bytes,
-               "of the limit, what goes to all but pages: connections, threads, dictionaries, the "
-               "process itself"),
-    OWN_NUMBER("connections_held_bytes", get_conns_held, "buffers that connections hold now"),
-    OWN_NUMBER("connections_charged_bytes", get_conns_charged,
-               "of the limit, what is set aside for connections: what they hold, and what the heap "
-               "keeps of what they held"),
-    OWN_NUMBER("connections_limit_bytes", get_conns_share,
-               "the most that connections may hold; beyond it requests are answered with an error"),
-    OWN_FIGURE("pages_max", pages_max,
-               "pages of 4 KiB that the limit has room for, if nothing else needed memory"),
-    OWN_NUMBER("pages_total", get_pages_total, "pages in hand: the sum of the six below"),
-    OWN_FIGURE("pages_free", pages_free, "with nothing in them"),
-    OWN_FIGURE("pages_buddied", pages_buddied, "with two buddies, at either end"),
-    OWN_FIGURE("pages_unbuddied", pages_unbuddied, "with one buddy; the other end is free"),
-    OWN_FIGURE("pages_large", pages_large, "that hold values too large for a buddy"),
-    OWN_FIGURE("pages_index", pages_index, "of the index, which finds records by their keys"),
-    OWN_FIGURE("pages_expiry", pages_expiry, "of the wheel, which knows what expires when"),
-    OWN_FIGURE("chunks_used", chunks_used, "64-byte chunks in buddies"),
-    OWN_NUMBER("bytes_used", get_chunks_used_bytes, "the same in bytes"),
-    OWN_FIGURE("slack_bytes", slack_bytes,
-               "chunks of buddied and unbuddied pages that no buddy has"),
-    OWN_FIGURE("live_bytes", live_bytes, "bytes in buddies that records take which can be read"),
-    OWN_FIGURE("dead_bytes", dead_bytes,
-               "bytes in buddies left by what was overwritten, deleted, expired or moved; squeezed "
-               "out in time"),
-    OWN_FIGURE("records", items, "items"),
-    OWN_FIGURE("records_expiring", items_expiring, "items with a time to live"),
-    OWN_FIGURE("raw_bytes", raw_bytes, "keys and values of all items, as clients sent them"),
-    OWN_FIGURE(
-        "stored_bytes", stored_bytes,
-        "what the items' records take, compressed, with headers; \"bytes\" of the general section"),
-    OWN_TEXT("compression_ratio", put_ratio, "raw_bytes over stored_bytes"),
-    OWN_FIGURE("index_bytes", index_bytes, "memory of the index"),
-    OWN_FIGURE("index_slots", index_slots, "items that the index has room for at its present size"),
-    OWN_FIGURE("pages_reclaimed", pages_reclaimed, "pages evicted whole"),
-    OWN_FIGURE("records_evicted", evicted, "items that went with them"),
-    OWN_FIGURE("records_rescued", rescued,
-               "items of such pages that had been hit and were moved instead"),
-    OWN_FIGURE("records_expired", expired, "items removed as their time was up"),
-    OWN_FIGURE("records_flushed", flushed, "items removed after a flush_all"),
-    OWN_FIGURE("records_settled", settled,
-               "items compressed again in the background, at the high level"),
-    OWN_FIGURE("records_deferred", deferred,
-               "items stored as they came, for the background to compress"),
-    OWN_FIGURE("dictionaries", dictionaries,
-               "dictionaries alive: those new items are compressed with, and former ones that "
-               "items still need"),
-    OWN_FIGURE("classes_learned", classes_learned,
-               "times that classes of items and their dictionaries were learned anew"),
-    OWN_FIGURE("dictionary_bytes", dictionary_bytes, "memory of the dictionaries"),
-    OWN_FIGURE("logs_squeezed", squeezed, "buddies whose dead bytes were squeezed out"),
-    OWN_FIGURE("pages_merged", pages_merged,
-               "sparse pages whose live records were moved to others"),
-    OWN_FIGURE("crawler_checked", crawler_checked, "records that the background looked at"),
-    OWN_FIGURE("crawler_reclaimed", crawler_reclaimed,
-               "of those, how many had expired or were flushed and were removed"),
-    OWN_NUMBER("reclaim_us_p50", get_reclaim_us_p50,
-               "how long evicting a page took, in microseconds: the median since the last reset"),
-    OWN_NUMBER("reclaim_us_p99", get_reclaim_us_p99, "the same, of 99 in 100"),
-    OWN_NUMBER("reclaim_us_max", get_reclaim_us_max, "the longest"),
-    OWN_FIGURE("records_recovered", recovered, "items found in the memory file (-e) at the start"),
-    OWN_FIGURE("recovered_damaged", recovered_damaged,
-               "logs and records of that file that were damaged and left out"),
-    OWN_FIGURE("file_starved", starved, "times that the memory file's file system was full"),
-    OWN_NUMBER("detail_prefixes", get_prefixes, "prefixes that \"stats detail\" counts by"),
-    OWN_NUMBER("detail_uncounted", get_prefixes_uncounted,
-               "events of prefixes for which that table had no room"),
+    {"server", TEXT(put_own_version),
+     .help = "this program and its version; \"version\" of the general section names the memcached "
+             "it behaves as"},
+    {"memory_limit_bytes", FIGURE(memory_bytes),
+     .help = "what the process may take: -m, or what cache_memlimit made of it"},
+    {"memory_resident_bytes", FIGURE(resident_bytes),
+     .help = "pages and their tables that the system has given memory to"},
+    {"memory_charged_bytes", FIGURE(charged_bytes),
+     .help = "of the limit, what goes to all but pages: connections, threads, dictionaries, the "
+             "process itself"},
+    {"connections_held_bytes", TAKEN(budget.held_bytes),
+     .help = "buffers that connections hold now"},
+    {"connections_charged_bytes", TAKEN(budget.charged_bytes),
+     .help = "of the limit, what is set aside for connections: what they hold, and what the heap "
+             "keeps of what they held"},
+    {"connections_limit_bytes", TAKEN(budget.share_bytes),
+     .help = "the most that connections may hold; beyond it requests are answered with an error"},
+    {"pages_max", FIGURE(pages_max),
+     .help = "pages of 4 KiB that the limit has room for, if nothing else needed memory"},
+    {"pages_total", NUMBER(get_pages_total), .help = "pages in hand: the sum of the six below"},
+    {"pages_free", FIGURE(pages_free), .help = "with nothing in them"},
+    {"pages_buddied", FIGURE(pages_buddied), .help = "with two buddies, at either end"},
+    {"pages_unbuddied", FIGURE(pages_unbuddied), .help = "with one buddy; the other end is free"},
+    {"pages_large", FIGURE(pages_large), .help = "that hold values too large for a buddy"},
+    {"pages_index", FIGURE(pages_index), .help = "of the index, which finds records by their keys"},
+    {"pages_expiry", FIGURE(pages_expiry), .help = "of the wheel, which knows what expires when"},
+    {"chunks_used", FIGURE(chunks_used), .help = "64-byte chunks in buddies"},
+    {"bytes_used", NUMBER(get_chunks_used_bytes), .help = "the same in bytes"},
+    {"slack_bytes", FIGURE(slack_bytes),
+     .help = "chunks of buddied and unbuddied pages that no buddy has"},
+    {"live_bytes", FIGURE(live_bytes),
+     .help = "bytes in buddies that records take which can be read"},
+    {"dead_bytes", FIGURE(dead_bytes),
+     .help = "bytes in buddies left by what was overwritten, deleted, expired or moved; squeezed "
+             "out in time"},
+    {"records", FIGURE(items), .help = "items"},
+    {"records_expiring", FIGURE(items_expiring), .help = "items with a time to live"},
+    {"raw_bytes", FIGURE(raw_bytes), .help = "keys and values of all items, as clients sent them"},
+    {"stored_bytes", FIGURE(stored_bytes),
+     .help = "what the items' records take, compressed, with headers; \"bytes\" of the general "
+             "section"},
+    {"compression_ratio", TEXT(put_ratio), .help = "raw_bytes over stored_bytes"},
+    {"index_bytes", FIGURE(index_bytes), .help = "memory of the index"},
+    {"index_slots", FIGURE(index_slots),
+     .help = "items that the index has room for at its present size"},
+    {"pages_reclaimed", FIGURE(pages_reclaimed), .help = "pages evicted whole"},
+    {"records_evicted", FIGURE(evicted), .help = "items that went with them"},
+    {"records_rescued", FIGURE(rescued),
+     .help = "items of such pages that had been hit and were moved instead"},
+    {"records_expired", FIGURE(expired), .help = "items removed as their time was up"},
+    {"records_flushed", FIGURE(flushed), .help = "items removed after a flush_all"},
+    {"records_settled", FIGURE(settled),
+     .help = "items compressed again in the background, at the high level"},
+    {"records_deferred", FIGURE(deferred),
+     .help = "items stored as they came, for the background to compress"},
+    {"dictionaries", FIGURE(dictionaries),
+     .help = "dictionaries alive: those new items are compressed with, and former ones that "
+             "items still need"},
+    {"classes_learned", FIGURE(classes_learned),
+     .help = "times that classes of items and their dictionaries were learned anew"},
+    {"dictionary_bytes", FIGURE(dictionary_bytes), .help = "memory of the dictionaries"},
+    {"logs_squeezed", FIGURE(squeezed), .help = "buddies whose dead bytes were squeezed out"},
+    {"pages_merged", FIGURE(pages_merged),
+     .help = "sparse pages whose live records were moved to others"},
+    {"crawler_checked", FIGURE(crawler_checked), .help = "records that the background looked at"},
+    {"crawler_reclaimed", FIGURE(crawler_reclaimed),
+     .help = "of those, how many had expired or were flushed and were removed"},
+    {"reclaim_us_p50", NUMBER(get_reclaim_us_p50),
+     .help = "how long evicting a page took, in microseconds: the median since the last reset"},
+    {"reclaim_us_p99", NUMBER(get_reclaim_us_p99), .help = "the same, of 99 in 100"},
+    {"reclaim_us_max", NUMBER(get_reclaim_us_max), .help = "the longest"},
+    {"records_recovered", FIGURE(recovered),
+     .help = "items found in the memory file (-e) at the start"},
+    {"recovered_damaged", FIGURE(recovered_damaged),
+     .help = "logs and records of that file that were damaged and left out"},
+    {"file_starved", FIGURE(starved), .help = "times that the memory file's file system was full"},
+    {"detail_prefixes", TAKEN(prefixes), .help = "prefixes that \"stats detail\" counts by"},
+    {"detail_uncounted", TAKEN(prefixes_uncounted),
+     .help = "events of prefixes for which that table had no room"},
 };
 
 /* What "zbud" says of each dictionary, behind "dictionary:" and its number. */
@@ -738,6 +644,8 @@ static bool emit_dictionaries(struct stats *stats, uint32_t now_s, stats_emit_fn
 
     for (unsigned i = 0; i < count && going; i++) {
         const struct cache_dictionary *one = &dictionaries[i];
+        /* Learned on a thread whose clock may be a moment ahead. */
+        const uint32_t age_s = now_s > one->trained_s ? now_s - one->trained_s : 0;
         char ratio[32];
         if (one->number == 0 && one->items == 0) {
             continue;
@@ -747,7 +655,7 @@ static bool emit_dictionaries(struct stats *stats, uint32_t now_s, stats_emit_fn
                                              : 0.0);
         if (one->number > 0) {
             going = emit_text(emit, context, one->number, DICTIONARY_KEYS, one->label) &&
-                    emit_number(emit, context, one->number, DICTIONARY_AGE, now_s - one->trained_s);
+                    emit_number(emit, context, one->number, DICTIONARY_AGE, age_s);
         }
         going =
             going && emit_number(emit, context, one->number, DICTIONARY_CURRENT, one->current) &&
@@ -808,22 +716,17 @@ static bool emit_prefixes(struct stats *stats, stats_emit_fn *emit, void *contex
     return going;
 }
 
-static uint64_t read_figure(const struct cache_figures *figures, size_t offset)
-{
-    uint64_t value;
-    memcpy(&value, (const char *)figures + offset, sizeof(value));
-    return value;
-}
-
 static uint64_t row_number(const struct row *row, const struct snapshot *snapshot)
 {
+    uint64_t value = 0;
+
     if (row->number != NULL) {
         return row->number(snapshot);
     }
-    if (row->figure > 0) {
-        return read_figure(&snapshot->cache, row->figure - 1);
+    if (row->member > 0) {
+        memcpy(&value, (const char *)snapshot + row->member - 1, sizeof(value));
     }
-    return row->counter > 0 ? snapshot->counted[row->counter - 1] : 0;
+    return value;
 }
 
 static bool emit_rows_of(const struct config *config, const struct row *rows, size_t rows_count,
