@@ -12,7 +12,6 @@
 
 #include "server/cache/ages.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #define START_S 1000u

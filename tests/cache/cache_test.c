@@ -12,9 +12,7 @@
 #define VALUE_MAX (ITEM_MAX - 60u) /* under a key of one byte, as memcached counts */
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint8_t *entry;
     uint8_t *out;
     size_t out_bytes;
@@ -34,7 +32,7 @@ static struct bench *bench_new(size_t memory_bytes, bool evict, bool compress)
         .seed = 42,
         .now_s = NOW,
     };
-    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
+    engine_open(&bench->engine, &config);
     bench->out_bytes = 2 * MIB;
     bench->entry = malloc(bench->out_bytes);
     bench->out = malloc(bench->out_bytes);
@@ -62,7 +60,7 @@ static int set_up_raw(void **state)
 static int tear_down(void **state)
 {
     struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
+    engine_close(&bench->engine);
     free(bench->entry);
     free(bench->out);
     free(bench);
@@ -93,7 +91,7 @@ static enum cache_status store_full(struct bench *bench, enum cache_mode mode, c
         .expiry_s = expiry_s,
         .cas = cas,
     };
-    return cache_store(bench->worker, &store, NOW, NULL);
+    return cache_store(bench->engine.worker, &store, NOW, NULL);
 }
 
 static enum cache_status store(struct bench *bench, enum cache_mode mode, const char *key,
@@ -105,7 +103,7 @@ static enum cache_status store(struct bench *bench, enum cache_mode mode, const 
 static enum cache_status get_at(struct bench *bench, const char *key, uint32_t now_s,
                                 struct cache_item *item)
 {
-    return cache_get(bench->worker, key, strlen(key), NULL, now_s, place, bench, item);
+    return cache_get(bench->engine.worker, key, strlen(key), NULL, now_s, place, bench, item);
 }
 
 static void expect(struct bench *bench, const char *key, const char *value)
@@ -135,8 +133,8 @@ static void test_set_get_delete(void **state)
     expect(bench, "k", "value");
     assert_int_equal(store(bench, CACHE_SET, "k", ""), CACHE_OK);
     expect(bench, "k", "");
-    assert_int_equal(cache_delete(bench->worker, "k", 1, NOW), CACHE_OK);
-    assert_int_equal(cache_delete(bench->worker, "k", 1, NOW), CACHE_NOT_FOUND);
+    assert_int_equal(cache_delete(bench->engine.worker, "k", 1, NOW), CACHE_OK);
+    assert_int_equal(cache_delete(bench->engine.worker, "k", 1, NOW), CACHE_NOT_FOUND);
     expect_gone(bench, "k", NOW);
 }
 
@@ -186,7 +184,7 @@ static void test_cas_stays_over_touch(void **state)
     struct cache_item before, after;
     store(bench, CACHE_SET, "k", "1");
     assert_int_equal(get_at(bench, "k", NOW, &before), CACHE_OK);
-    assert_int_equal(cache_touch(bench->worker, "k", 1, NOW + 9, NOW), CACHE_OK);
+    assert_int_equal(cache_touch(bench->engine.worker, "k", 1, NOW + 9, NOW), CACHE_OK);
     assert_int_equal(get_at(bench, "k", NOW, &after), CACHE_OK);
     assert_int_equal(before.cas, after.cas);
     assert_int_equal(after.expiry_s, NOW + 9);
@@ -201,13 +199,13 @@ static void test_expiry(void **state)
     assert_int_equal(get_at(bench, "k", NOW + 4, &item), CACHE_OK);
     expect_gone(bench, "k", NOW + 5);
     store_full(bench, CACHE_SET, "k", "v", 1, 0, NOW + 5, 0);
-    assert_int_equal(cache_touch(bench->worker, "k", 1, NOW + 20, NOW), CACHE_OK);
+    assert_int_equal(cache_touch(bench->engine.worker, "k", 1, NOW + 20, NOW), CACHE_OK);
     assert_int_equal(get_at(bench, "k", NOW + 6, &item), CACHE_OK);
-    assert_int_equal(cache_get(bench->worker, "k", 1, &expiry_s, NOW + 6, place, bench, &item),
-                     CACHE_OK);
+    assert_int_equal(
+        cache_get(bench->engine.worker, "k", 1, &expiry_s, NOW + 6, place, bench, &item), CACHE_OK);
     assert_int_equal(get_at(bench, "k", NOW + 49, &item), CACHE_OK);
     expect_gone(bench, "k", NOW + 50);
-    assert_int_equal(cache_touch(bench->worker, "k", 1, NOW, NOW), CACHE_NOT_FOUND);
+    assert_int_equal(cache_touch(bench->engine.worker, "k", 1, NOW, NOW), CACHE_NOT_FOUND);
     /* An expired item does not stop an add, nor does it allow a replace. */
     store_full(bench, CACHE_SET, "k", "v", 1, 0, NOW, 0);
     assert_int_equal(store(bench, CACHE_REPLACE, "k", "x"), CACHE_NOT_STORED);
@@ -219,7 +217,7 @@ static void test_touch_back_to_never(void **state)
     struct bench *bench = *state;
     struct cache_item item;
     store_full(bench, CACHE_SET, "k", "v", 1, 0, NOW + 5, 0);
-    assert_int_equal(cache_touch(bench->worker, "k", 1, CACHE_NEVER, NOW), CACHE_OK);
+    assert_int_equal(cache_touch(bench->engine.worker, "k", 1, CACHE_NEVER, NOW), CACHE_OK);
     assert_int_equal(get_at(bench, "k", NOW + 100, &item), CACHE_OK);
     assert_int_equal(item.expiry_s, CACHE_NEVER);
 }
@@ -258,12 +256,14 @@ static void test_arith(void **state)
     struct bench *bench = *state;
     struct cache_number number;
     const struct cache_arith incr = {.increment = true, .delta = 1};
-    assert_int_equal(cache_arith(bench->worker, "no", 2, &incr, NOW, &number), CACHE_NOT_FOUND);
+    assert_int_equal(cache_arith(bench->engine.worker, "no", 2, &incr, NOW, &number),
+                     CACHE_NOT_FOUND);
     for (size_t i = 0; i < sizeof(ARITH) / sizeof(ARITH[0]); i++) {
         const struct arith_case *row = &ARITH[i];
         const struct cache_arith arith = {.increment = row->increment, .delta = row->delta};
         store_full(bench, CACHE_SET, "n", row->value, strlen(row->value), 3, NOW + 7, 0);
-        assert_int_equal(cache_arith(bench->worker, "n", 1, &arith, NOW, &number), row->status);
+        assert_int_equal(cache_arith(bench->engine.worker, "n", 1, &arith, NOW, &number),
+                         row->status);
         if (row->status == CACHE_OK)
             assert_int_equal(number.value, row->number);
         expect(bench, "n", row->stored);
@@ -279,11 +279,11 @@ static void test_flush(void **state)
     struct bench *bench = *state;
     struct cache_item item;
     store(bench, CACHE_SET, "a", "1");
-    cache_flush_all(bench->cache, NOW, NOW);
+    cache_flush_all(bench->engine.cache, NOW, NOW);
     expect_gone(bench, "a", NOW);
     store(bench, CACHE_SET, "b", "2"); /* the same second, after the flush */
     expect(bench, "b", "2");
-    cache_flush_all(bench->cache, NOW + 10, NOW);
+    cache_flush_all(bench->engine.cache, NOW + 10, NOW);
     store(bench, CACHE_SET, "c", "3");
     assert_int_equal(get_at(bench, "b", NOW + 9, &item), CACHE_OK);
     assert_int_equal(get_at(bench, "c", NOW + 9, &item), CACHE_OK);
@@ -291,8 +291,8 @@ static void test_flush(void **state)
     expect_gone(bench, "c", NOW + 10);
     /* The last flush asked for counts. */
     store(bench, CACHE_SET, "d", "4");
-    cache_flush_all(bench->cache, NOW + 20, NOW);
-    cache_flush_all(bench->cache, NOW + 40, NOW);
+    cache_flush_all(bench->engine.cache, NOW + 20, NOW);
+    cache_flush_all(bench->engine.cache, NOW + 40, NOW);
     assert_int_equal(get_at(bench, "d", NOW + 30, &item), CACHE_OK);
     expect_gone(bench, "d", NOW + 40);
 }
@@ -307,17 +307,17 @@ static void test_crawler_frees_expired_and_flushed(void **state)
         uint32_t expiry_s = i % 2 ? NOW + 10 : CACHE_NEVER;
         store_full(bench, CACHE_SET, key, "some value", 10, 0, expiry_s, 0);
     }
-    for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
+    for (int i = 0; i < 10000 && cache_maintain(bench->engine.keeper, NOW + 10); i++) {
     }
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.items, 1000);
     assert_int_equal(figures.expired, 1000);
-    cache_flush_all(bench->cache, NOW + 10, NOW + 10);
+    cache_flush_all(bench->engine.cache, NOW + 10, NOW + 10);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
+        for (int i = 0; i < 10000 && cache_maintain(bench->engine.keeper, NOW + 10); i++) {
         }
     }
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.items, 0);
     assert_int_equal(figures.flushed, 1000);
     assert_int_equal(figures.raw_bytes, 0);
@@ -341,8 +341,8 @@ static void expect_map(struct bench *bench)
     struct cache_figures figures;
     struct cache_map map;
     uint64_t one = 0, two = 0, other = 0, free_pages = 0;
-    cache_figures(bench->cache, &figures);
-    cache_map(bench->cache, &map);
+    cache_figures(bench->engine.cache, &figures);
+    cache_map(bench->engine.cache, &map);
     assert_int_equal(map.pages, figures.pages_max);
     assert_int_equal(map.cell_pages, 1);
     assert_int_equal(map.count, map.pages);
@@ -377,9 +377,9 @@ static void test_map(void **state)
                                 .value_bytes = VALUE_MAX,
                                 .mode = CACHE_SET,
                                 .expiry_s = CACHE_NEVER};
-    assert_int_equal(cache_store(bench->worker, &large, NOW, NULL), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &large, NOW, NULL), CACHE_OK);
     expect_map(bench);
-    for (int i = 0; i < 10000 && cache_maintain(bench->keeper, NOW + 10); i++) {
+    for (int i = 0; i < 10000 && cache_maintain(bench->engine.keeper, NOW + 10); i++) {
     }
     expect_map(bench);
 }
@@ -389,9 +389,9 @@ static void test_map_of_many(void **state)
 {
     struct bench *bench = *state;
     struct cache_map map;
-    assert_int_equal(cache_set_memory(bench->cache, 32 * MIB), CACHE_OK);
+    assert_int_equal(cache_set_memory(bench->engine.cache, 32 * MIB), CACHE_OK);
     store(bench, CACHE_SET, "a", "1");
-    cache_map(bench->cache, &map);
+    cache_map(bench->engine.cache, &map);
     assert_int_equal(map.pages, 32 * MIB / 4096);
     assert_int_equal(map.cell_pages, 2);
     assert_int_equal(map.count, CACHE_MAP_CELLS_MAX);
@@ -428,7 +428,7 @@ static void test_every_size(void **state)
         assert_int_equal(get_at(bench, "z", NOW, &item), CACHE_OK);
         assert_int_equal(item.value_bytes, SIZES[i]);
         assert_memory_equal(bench->out + 1, value, SIZES[i]);
-        cache_check(bench->cache);
+        cache_check(bench->engine.cache);
     }
     for (size_t bytes = 3900; bytes < 4100; bytes++) {
         noise(value, bytes, bytes);
@@ -467,10 +467,10 @@ static void test_append_to_large(void **state)
         store_full(bench, CACHE_APPEND, "k", value + 200000, 100000, 0, CACHE_NEVER, 0), CACHE_OK);
     expect_noise(bench, "k", 300000, 9);
     struct cache_figures figures;
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     uint64_t charged_bytes = figures.charged_bytes;
     assert_int_equal(store(bench, CACHE_APPEND, "k", ""), CACHE_OK);
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.charged_bytes, charged_bytes); /* the large scratch is given back */
     free(value);
 }
@@ -503,7 +503,7 @@ static void test_eviction(void **state)
             assert_memory_equal(bench->out + item.key_bytes, value, sizeof(value));
         }
     }
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(hits, figures.items);
     assert_int_equal(figures.items + figures.evicted, 150000);
     assert_true(hits > 8 * MIB / 600 * 3 / 4);
@@ -564,11 +564,11 @@ static void test_no_eviction(void **state)
                      CACHE_NO_MEMORY);
     free(large);
     /* Connections still find room, and what is deleted makes room again. */
-    assert_int_equal(cache_charge(bench->cache, 64 << 10), CACHE_OK);
-    cache_uncharge(bench->cache, 64 << 10);
+    assert_int_equal(cache_charge(bench->engine.cache, 64 << 10), CACHE_OK);
+    cache_uncharge(bench->engine.cache, 64 << 10);
     for (unsigned i = 2; i < 400; i++) {
         snprintf(key, sizeof(key), "k%u", i);
-        assert_int_equal(cache_delete(bench->worker, key, strlen(key), NOW), CACHE_OK);
+        assert_int_equal(cache_delete(bench->engine.worker, key, strlen(key), NOW), CACHE_OK);
     }
     assert_int_equal(store(bench, CACHE_SET, "k1", "again"), CACHE_OK);
     expect(bench, "k1", "again");
@@ -586,11 +586,11 @@ static void test_charge_evicts(void **state)
                          CACHE_OK);
     }
     struct cache_figures figures;
-    assert_int_equal(cache_charge(bench->cache, 4 * MIB), CACHE_OK);
-    cache_figures(bench->cache, &figures);
+    assert_int_equal(cache_charge(bench->engine.cache, 4 * MIB), CACHE_OK);
+    cache_figures(bench->engine.cache, &figures);
     assert_true(figures.resident_bytes + figures.charged_bytes <= 8 * MIB);
-    assert_int_equal(cache_charge(bench->cache, 16 * MIB), CACHE_NO_MEMORY);
-    cache_uncharge(bench->cache, 4 * MIB);
+    assert_int_equal(cache_charge(bench->engine.cache, 16 * MIB), CACHE_NO_MEMORY);
+    cache_uncharge(bench->engine.cache, 4 * MIB);
     assert_int_equal(store(bench, CACHE_SET, "k", "v"), CACHE_OK);
     expect(bench, "k", "v");
 }
@@ -601,20 +601,20 @@ static void test_memory_limit_moves(void **state)
     uint8_t value[900];
     char key[16];
     struct cache_figures figures;
-    assert_int_equal(cache_set_memory(bench->cache, 64 * MIB), CACHE_TOO_LARGE);
-    assert_int_equal(cache_set_memory(bench->cache, 32 * MIB), CACHE_OK);
+    assert_int_equal(cache_set_memory(bench->engine.cache, 64 * MIB), CACHE_TOO_LARGE);
+    assert_int_equal(cache_set_memory(bench->engine.cache, 32 * MIB), CACHE_OK);
     for (unsigned i = 0; i < 40000; i++) {
         snprintf(key, sizeof(key), "k%u", i);
         noise(value, sizeof(value), i);
         assert_int_equal(store_full(bench, CACHE_SET, key, value, sizeof(value), 0, CACHE_NEVER, 0),
                          CACHE_OK);
     }
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_true(figures.items > 25000);
-    assert_int_equal(cache_set_memory(bench->cache, 4 * MIB), CACHE_OK);
-    for (int i = 0; i < 100000 && cache_maintain(bench->keeper, NOW); i++) {
+    assert_int_equal(cache_set_memory(bench->engine.cache, 4 * MIB), CACHE_OK);
+    for (int i = 0; i < 100000 && cache_maintain(bench->engine.keeper, NOW); i++) {
     }
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_true(figures.resident_bytes + figures.charged_bytes <= 4 * MIB);
     assert_true(figures.items > 1000);
     assert_int_equal(store(bench, CACHE_SET, "k", "v"), CACHE_OK);
@@ -640,14 +640,14 @@ static void test_overwriting_leaves_no_holes(void **state)
     struct bench *bench = *state;
     struct cache_figures figures;
     overwrite_at_random(bench, 150, 33000); /* nearly all there is room for */
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.items, 33000);
     assert_in_range(figures.pages_merged, 1, UINT64_MAX);
     /* Records, their directory, and a fifth for what is open or about to be squeezed or merged:
      * there is still a little room, so nothing has to be moved for the last holes. */
     size_t pages = figures.pages_buddied + figures.pages_unbuddied;
     assert_in_range(figures.live_bytes + 2 * figures.items, pages * 4032 * 8 / 10, SIZE_MAX);
-    cache_check(bench->cache);
+    cache_check(bench->engine.cache);
 }
 
 /* Two logs of the smallest records have no number left long before their page is full: such pages
@@ -657,11 +657,11 @@ static void test_smallest_records_stay(void **state)
     struct bench *bench = *state;
     struct cache_figures figures;
     overwrite_at_random(bench, 1, 5000);
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.items, 5000);
     /* A page is emptied when a fifth of its 256 records is gone. */
     assert_in_range(figures.pages_merged, 0, 11 * 5000 / (256 / 5));
-    cache_check(bench->cache);
+    cache_check(bench->engine.cache);
 }
 
 /* A lowered limit takes from the index what it takes from the items. */
@@ -670,19 +670,19 @@ static void test_index_shrinks_with_the_limit(void **state)
     struct bench *bench = *state;
     char key[16];
     struct cache_figures before, after;
-    assert_int_equal(cache_set_memory(bench->cache, 12 * MIB), CACHE_OK);
+    assert_int_equal(cache_set_memory(bench->engine.cache, 12 * MIB), CACHE_OK);
     for (unsigned i = 0; i < 700000; i++) {
         snprintf(key, sizeof(key), "k%u", i);
         assert_int_equal(store(bench, CACHE_SET, key, "1"), CACHE_OK);
     }
-    cache_figures(bench->cache, &before);
+    cache_figures(bench->engine.cache, &before);
     assert_true(before.evicted > 0);
-    assert_int_equal(cache_set_memory(bench->cache, 6 * MIB), CACHE_OK);
-    assert_true(cache_is_over(bench->cache));
-    while (cache_is_over(bench->cache)) {
-        assert_true(cache_maintain(bench->keeper, NOW));
+    assert_int_equal(cache_set_memory(bench->engine.cache, 6 * MIB), CACHE_OK);
+    assert_true(cache_is_over(bench->engine.cache));
+    while (cache_is_over(bench->engine.cache)) {
+        assert_true(cache_maintain(bench->engine.keeper, NOW));
     }
-    cache_figures(bench->cache, &after);
+    cache_figures(bench->engine.cache, &after);
     assert_true(after.resident_bytes + after.charged_bytes <= 6 * MIB);
     assert_true(after.index_bytes < 14 * after.items);
     assert_true(after.items > before.items / 3);

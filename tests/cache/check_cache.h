@@ -16,25 +16,63 @@
 
 #include "server/cache/cache.h"
 
-/** open_cache() - a cache with one worker and its keeper; to be closed by close_cache(). */
-static inline void open_cache(const struct cache_config *config, struct cache **cache,
-                              struct cache_worker **worker, struct cache_keeper **keeper)
+#include <stdlib.h>
+
+/* A cache, one worker and its keeper. What a test keeps of its own begins with it, as "engine". */
+struct engine {
+    struct cache *cache;
+    struct cache_worker *worker;
+    struct cache_keeper *keeper;
+};
+
+/** engine_open() - to be closed by engine_close(). */
+static inline void engine_open(struct engine *engine, const struct cache_config *config)
 {
-    *cache = cache_new(config);
-    assert_non_null(*cache);
-    *worker = cache_worker_new(*cache);
-    *keeper = cache_keeper_new(*cache);
-    assert_true(*worker != NULL && *keeper != NULL);
+    engine->cache = cache_new(config);
+    assert_non_null(engine->cache);
+    engine->worker = cache_worker_new(engine->cache);
+    engine->keeper = cache_keeper_new(engine->cache);
+    assert_true(engine->worker != NULL && engine->keeper != NULL);
 }
 
-/** close_cache() - whatever a test did, the invariants hold. */
-static inline void close_cache(struct cache *cache, struct cache_worker *worker,
-                               struct cache_keeper *keeper)
+/** engine_close() - whatever a test did, the invariants hold. */
+static inline void engine_close(struct engine *engine)
 {
-    cache_check(cache);
-    cache_worker_free(worker);
-    cache_keeper_free(keeper);
-    cache_free(cache);
+    cache_check(engine->cache);
+    cache_worker_free(engine->worker);
+    cache_keeper_free(engine->keeper);
+    cache_free(engine->cache);
+}
+
+/** engine_new() - a test's struct of @bytes, zeroed, with a cache of 64 MiB that evicts and
+ * compresses; for engine_tear_down(). */
+static inline void *engine_new(size_t bytes, unsigned shards, uint32_t now_s)
+{
+    const struct cache_config config = {
+        .memory_bytes = (size_t)64 << 20,
+        .reserve_bytes = (size_t)64 << 20,
+        .item_bytes_max = 1 << 20,
+        .shards = shards,
+        .evict = true,
+        .compress = true,
+        .seed = 7,
+        .now_s = now_s,
+    };
+    struct engine *engine = calloc(1, bytes);
+
+    assert_non_null(engine);
+    engine_open(engine, &config);
+    return engine;
+}
+
+/** engine_tear_down() - of a test whose state was calloc()ed and begins with its engine. */
+static inline int engine_tear_down(void **state)
+{
+    struct engine *engine = *state;
+
+    engine_close(engine);
+    free(engine);
+    return 0;
 }
 
 #endif

@@ -13,9 +13,7 @@
 #define WAITS_PART 64u /* of the memory, at most */
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
 };
 
 static int set_up(void **state)
@@ -33,7 +31,7 @@ static int set_up(void **state)
         .seed = 3,
         .now_s = NOW,
     };
-    open_cache(&config, &bench.cache, &bench.worker, &bench.keeper);
+    engine_open(&bench.engine, &config);
     *state = &bench;
     return 0;
 }
@@ -41,7 +39,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
+    engine_close(&bench->engine);
     return 0;
 }
 
@@ -76,7 +74,7 @@ static uint64_t store(struct bench *bench, unsigned number, unsigned version, si
         .flags = number,
         .expiry_s = expiry_s,
     };
-    assert_int_equal(cache_store(bench->worker, &put, NOW, &stored), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &put, NOW, &stored), CACHE_OK);
     return stored.cas;
 }
 
@@ -98,7 +96,7 @@ static void expect(struct bench *bench, unsigned number, unsigned version, size_
     char key[16];
     size_t key_bytes = make_key(number, key);
     assert_int_equal(
-        cache_get(bench->worker, key, key_bytes, NULL, NOW, place, answer, &answer->item),
+        cache_get(bench->engine.worker, key, key_bytes, NULL, NOW, place, answer, &answer->item),
         CACHE_OK);
     assert_int_equal(answer->item.value_bytes, make_value(number, version, value_bytes, value));
     assert_memory_equal(answer->entry + key_bytes, value, value_bytes);
@@ -108,16 +106,17 @@ static void expect(struct bench *bench, unsigned number, unsigned version, size_
 static struct cache_figures figures_of(struct bench *bench)
 {
     struct cache_figures figures;
-    cache_check(bench->cache);
-    cache_figures(bench->cache, &figures);
+    cache_check(bench->engine.cache);
+    cache_figures(bench->engine.cache, &figures);
     return figures;
 }
 
 static void compress_all(struct bench *bench)
 {
-    for (unsigned steps = 0; cache_compress(bench->keeper, NOW) == CACHE_COMPRESS_MORE; steps++)
+    for (unsigned steps = 0; cache_compress(bench->engine.keeper, NOW) == CACHE_COMPRESS_MORE;
+         steps++)
         assert_true(steps < ITEMS);
-    assert_int_equal(cache_compress(bench->keeper, NOW), CACHE_COMPRESS_NONE);
+    assert_int_equal(cache_compress(bench->engine.keeper, NOW), CACHE_COMPRESS_NONE);
 }
 
 /* It is as if the store had compressed: value, flags, expiry and cas are the same, and no more
@@ -161,28 +160,30 @@ static void test_changed_meanwhile(void **state)
         if (i % 4 == 0)
             store(bench, i, 1, 300, CACHE_NEVER);
         else if (i % 4 == 1)
-            assert_int_equal(cache_delete(bench->worker, key, key_bytes, NOW), CACHE_OK);
+            assert_int_equal(cache_delete(bench->engine.worker, key, key_bytes, NOW), CACHE_OK);
         else if (i % 4 == 2)
-            assert_int_equal(cache_touch(bench->worker, key, key_bytes, NOW + 40, NOW), CACHE_OK);
+            assert_int_equal(cache_touch(bench->engine.worker, key, key_bytes, NOW + 40, NOW),
+                             CACHE_OK);
     }
     compress_all(bench);
     assert_int_equal(figures_of(bench).items, 75);
     for (unsigned i = 0; i < 100; i++) {
         size_t key_bytes = make_key(i, key);
         if (i % 4 == 1) {
-            assert_int_equal(
-                cache_get(bench->worker, key, key_bytes, NULL, NOW, place, &answer, &answer.item),
-                CACHE_NOT_FOUND);
+            assert_int_equal(cache_get(bench->engine.worker, key, key_bytes, NULL, NOW, place,
+                                       &answer, &answer.item),
+                             CACHE_NOT_FOUND);
             continue;
         }
         expect(bench, i, i % 4 == 0, 300, &answer);
         assert_int_equal(answer.item.expiry_s, i % 4 == 2 ? NOW + 40 : CACHE_NEVER);
     }
     store(bench, 1, 0, 300, CACHE_NEVER);
-    cache_flush_all(bench->cache, 0, NOW);
+    cache_flush_all(bench->engine.cache, 0, NOW);
     compress_all(bench);
-    assert_int_equal(cache_get(bench->worker, "key:1", 5, NULL, NOW, place, &answer, &answer.item),
-                     CACHE_NOT_FOUND);
+    assert_int_equal(
+        cache_get(bench->engine.worker, "key:1", 5, NULL, NOW, place, &answer, &answer.item),
+        CACHE_NOT_FOUND);
 }
 
 /* Nobody compresses: what waits stays below its bound, and the rest is compressed by the stores. */
@@ -208,7 +209,7 @@ static void test_bounded(void **state)
 static void test_bounded_by_the_limit(void **state)
 {
     struct bench *bench = *state;
-    assert_int_equal(cache_set_memory(bench->cache, MEMORY / 32), CACHE_OK);
+    assert_int_equal(cache_set_memory(bench->engine.cache, MEMORY / 32), CACHE_OK);
     for (unsigned i = 0; i < ITEMS; i++)
         store(bench, i, 0, 200, CACHE_NEVER);
     assert_in_range(figures_of(bench).deferred, 1, MEMORY / 32 / WAITS_PART / 200);
@@ -284,14 +285,14 @@ static void test_large_noise(void **state)
                                     .value_bytes = 200000,
                                     .mode = CACHE_SET,
                                     .expiry_s = CACHE_NEVER};
-    assert_int_equal(cache_store(bench->worker, &put, NOW, NULL), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &put, NOW, NULL), CACHE_OK);
     struct cache_figures before = figures_of(bench);
     assert_int_equal(before.deferred, 1);
     compress_all(bench);
     struct cache_figures after = figures_of(bench);
     assert_int_equal(after.pages_large, before.pages_large);
-    assert_int_equal(cache_get(bench->worker, "k", 1, NULL, NOW, place, &answer, &answer.item),
-                     CACHE_OK);
+    assert_int_equal(
+        cache_get(bench->engine.worker, "k", 1, NULL, NOW, place, &answer, &answer.item), CACHE_OK);
     assert_memory_equal(answer.entry + 1, out + 1, 200000);
 }
 

@@ -11,9 +11,7 @@
 #define ITEMS_COUNT 8000u
 
 struct rig {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint32_t now_s;
     uint8_t entry[MIB];
     uint8_t out[MIB];
@@ -31,17 +29,9 @@ static int set_up(void **state)
                                   .seed = 11,
                                   .now_s = 1000};
     struct rig *rig = calloc(1, sizeof(*rig));
-    open_cache(&config, &rig->cache, &rig->worker, &rig->keeper);
+    engine_open(&rig->engine, &config);
     rig->now_s = 1000;
     *state = rig;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct rig *rig = *state;
-    close_cache(rig->cache, rig->worker, rig->keeper);
-    free(rig);
     return 0;
 }
 
@@ -73,7 +63,7 @@ static void store_all(struct rig *rig, unsigned schema)
         struct cache_store store = {
             .entry = rig->entry, .mode = CACHE_SET, .flags = i, .expiry_s = CACHE_NEVER};
         store.value_bytes = make_item(schema, i, rig->entry, &store.key_bytes);
-        assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+        assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
     }
 }
 
@@ -89,9 +79,9 @@ static void expect_all(struct rig *rig, unsigned schema)
         struct cache_item item;
         size_t key_bytes;
         size_t bytes = make_item(schema, i, rig->entry, &key_bytes);
-        assert_int_equal(
-            cache_get(rig->worker, rig->entry, key_bytes, NULL, rig->now_s, place, rig, &item),
-            CACHE_OK);
+        assert_int_equal(cache_get(rig->engine.worker, rig->entry, key_bytes, NULL, rig->now_s,
+                                   place, rig, &item),
+                         CACHE_OK);
         assert_int_equal(item.value_bytes, bytes);
         assert_int_equal(item.flags, i);
         assert_memory_equal(rig->out, rig->entry, key_bytes + bytes);
@@ -103,7 +93,7 @@ static void maintain(struct rig *rig, uint32_t seconds)
 {
     rig->now_s += seconds;
     for (unsigned rounds = 0; rounds < 6; rounds++, rig->now_s += 5) {
-        for (unsigned steps = 0; cache_maintain(rig->keeper, rig->now_s); steps++)
+        for (unsigned steps = 0; cache_maintain(rig->engine.keeper, rig->now_s); steps++)
             assert_true(steps < 1000000);
     }
 }
@@ -113,12 +103,12 @@ static void test_train_and_settle(void **state)
     struct rig *rig = *state;
     struct cache_figures before, trained, settled;
     maintain(rig, 1);
-    cache_figures(rig->cache, &before);
+    cache_figures(rig->engine.cache, &before);
     assert_int_equal(before.dictionaries, 0); /* nothing to learn from */
     store_all(rig, 0);
-    cache_figures(rig->cache, &before);
+    cache_figures(rig->engine.cache, &before);
     maintain(rig, 1);
-    cache_figures(rig->cache, &settled);
+    cache_figures(rig->engine.cache, &settled);
     assert_int_equal(settled.dictionaries, 1);
     assert_int_equal(settled.items, ITEMS_COUNT);
     assert_int_equal(settled.raw_bytes, before.raw_bytes);
@@ -126,10 +116,10 @@ static void test_train_and_settle(void **state)
     assert_true(settled.stored_bytes * 10 < before.stored_bytes * 7);
     expect_all(rig, 0);
     /* What comes now is compressed with the dictionary at once. */
-    cache_flush_all(rig->cache, rig->now_s, rig->now_s);
+    cache_flush_all(rig->engine.cache, rig->now_s, rig->now_s);
     maintain(rig, 0);
     store_all(rig, 0);
-    cache_figures(rig->cache, &trained);
+    cache_figures(rig->engine.cache, &trained);
     assert_true(trained.stored_bytes * 10 < before.stored_bytes * 8);
     expect_all(rig, 0);
 }
@@ -141,18 +131,18 @@ static void test_settle_when_full(void **state)
     struct cache_figures figures;
     store_all(rig, 0);
     maintain(rig, 1);
-    assert_int_equal(cache_set_memory(rig->cache, 4 * MIB), CACHE_OK);
+    assert_int_equal(cache_set_memory(rig->engine.cache, 4 * MIB), CACHE_OK);
     for (unsigned rounds = 0; rounds < 10; rounds++) {
         store_all(rig, 1);
         store_all(rig, 0);
     }
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_true(figures.evicted > 0);
     uint64_t settled = figures.settled, stored_bytes = figures.stored_bytes;
     uint64_t items = figures.items;
     maintain(rig, 1);
     maintain(rig, 1);
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_true(figures.settled > settled + items / 2);
     /* Open logs of one kind more take a good part of so small a cache. */
     assert_true(figures.items > items / 2);
@@ -166,19 +156,19 @@ static void test_change_of_schema(void **state)
     struct cache_figures figures;
     store_all(rig, 0);
     maintain(rig, 1);
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_int_equal(figures.classes_learned, 1);
-    cache_flush_all(rig->cache, rig->now_s, rig->now_s);
+    cache_flush_all(rig->engine.cache, rig->now_s, rig->now_s);
     store_all(rig, 1);
     maintain(rig, 61);
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_int_equal(figures.classes_learned, 2);
     expect_all(rig, 1);
     /* Stores close open logs and make the worker let go of the old one. */
     for (unsigned rounds = 0; rounds < 4 && figures.dictionaries > 1; rounds++) {
         store_all(rig, 1);
         maintain(rig, 1);
-        cache_figures(rig->cache, &figures);
+        cache_figures(rig->engine.cache, &figures);
     }
     assert_int_equal(figures.dictionaries, 1);
     expect_all(rig, 1);
@@ -192,8 +182,8 @@ static void test_change_is_noticed(void **state)
     store_all(rig, 0);
     maintain(rig, 1);
     store_all(rig, 1);
-    cache_maintain(rig->keeper, rig->now_s);
-    cache_figures(rig->cache, &figures);
+    cache_maintain(rig->engine.keeper, rig->now_s);
+    cache_figures(rig->engine.cache, &figures);
     assert_int_equal(figures.classes_learned, 2);
 }
 
@@ -206,7 +196,7 @@ static void test_no_needless_change(void **state)
         store_all(rig, 0);
         maintain(rig, 61);
     }
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_in_range(figures.classes_learned, 1, 3);
     expect_all(rig, 0);
 }
@@ -222,15 +212,15 @@ static void test_settle_again(void **state)
         store_all(rig, 0);
         maintain(rig, 1000);
     }
-    cache_figures(rig->cache, &first);
+    cache_figures(rig->engine.cache, &first);
     store_all(rig, 1);
     maintain(rig, 1);
-    cache_figures(rig->cache, &worse);
+    cache_figures(rig->engine.cache, &worse);
     assert_int_equal(worse.classes_learned, first.classes_learned);
     assert_true(worse.settled >= first.settled + ITEMS_COUNT - 4 * 128);
     maintain(rig, 1000);
     maintain(rig, 1);
-    cache_figures(rig->cache, &better);
+    cache_figures(rig->engine.cache, &better);
     assert_int_equal(better.classes_learned, first.classes_learned + 1);
     assert_true(better.stored_bytes - first.stored_bytes <
                 (worse.stored_bytes - first.stored_bytes) * 9 / 10);
@@ -238,7 +228,7 @@ static void test_settle_again(void **state)
     assert_in_range(better.settled - worse.settled, ITEMS_COUNT - 4 * 128,
                     2 * ITEMS_COUNT + 2 * ITEMS_COUNT / 8);
     maintain(rig, 20);
-    cache_figures(rig->cache, &later);
+    cache_figures(rig->engine.cache, &later);
     assert_int_equal(later.settled, better.settled);
     expect_all(rig, 0);
     expect_all(rig, 1);
@@ -249,11 +239,11 @@ static void test_change_while_settling(void **state)
     struct rig *rig = *state;
     size_t key_bytes;
     store_all(rig, 0);
-    cache_maintain(rig->keeper, rig->now_s + 1);
+    cache_maintain(rig->engine.keeper, rig->now_s + 1);
     maintain(rig, 10);
     rig->now_s += 20;
     for (unsigned i = 0; i < ITEMS_COUNT; i++) {
-        cache_maintain(rig->keeper, rig->now_s);
+        cache_maintain(rig->engine.keeper, rig->now_s);
         if (i % 3 == 0) {
             size_t bytes = make_item(0, i, rig->entry, &key_bytes);
             struct cache_store store = {.entry = rig->entry,
@@ -263,13 +253,14 @@ static void test_change_while_settling(void **state)
                                         .flags = i,
                                         .expiry_s = CACHE_NEVER};
             assert_int_equal(
-                cache_touch(rig->worker, rig->entry, key_bytes, CACHE_NEVER - 1, rig->now_s),
+                cache_touch(rig->engine.worker, rig->entry, key_bytes, CACHE_NEVER - 1, rig->now_s),
                 CACHE_OK);
             if (i % 2 == 0)
-                assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+                assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL),
+                                 CACHE_OK);
         }
     }
-    cache_check(rig->cache);
+    cache_check(rig->engine.cache);
     expect_all(rig, 0);
 }
 
@@ -287,16 +278,16 @@ static void test_noise_is_left_alone(void **state)
             random = random * 6364136223846793005u + 1442695040888963407u;
             rig->entry[j] = (uint8_t)(random >> 56);
         }
-        assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
+        assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
     }
     maintain(rig, 1);
     maintain(rig, 1);
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_int_equal(figures.items, ITEMS_COUNT);
     assert_in_range(figures.settled, 1, ITEMS_COUNT / 3);
     uint64_t settled = figures.settled;
     maintain(rig, 1);
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_int_equal(figures.settled, settled);
 }
 
@@ -307,9 +298,9 @@ static uint64_t stored_with(struct rig *rig, const char *key, uint32_t expiry_s)
         .entry = rig->entry, .mode = CACHE_SET, .expiry_s = expiry_s, .value_bytes = 1000};
     store.key_bytes = (size_t)sprintf((char *)rig->entry, "%s", key);
     memset(rig->entry + store.key_bytes, '7', 1000);
-    cache_figures(rig->cache, &before);
-    assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
-    cache_figures(rig->cache, &after);
+    cache_figures(rig->engine.cache, &before);
+    assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
+    cache_figures(rig->engine.cache, &after);
     return after.stored_bytes - before.stored_bytes;
 }
 
@@ -330,15 +321,15 @@ static void test_short_lived_stay_raw(void **state)
                                 .value_bytes = 1};
     memset(rig->entry, 'k', 200);
     rig->entry[200] = '1';
-    cache_figures(rig->cache, &before);
-    assert_int_equal(cache_store(rig->worker, &store, rig->now_s, NULL), CACHE_OK);
-    cache_figures(rig->cache, &after);
+    cache_figures(rig->engine.cache, &before);
+    assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
+    cache_figures(rig->engine.cache, &after);
     assert_in_range(after.stored_bytes - before.stored_bytes, 10, 60);
     const struct cache_arith incr = {.increment = true, .delta = 1};
-    assert_int_equal(cache_arith(rig->worker, rig->entry, 200, &incr, rig->now_s, &number),
+    assert_int_equal(cache_arith(rig->engine.worker, rig->entry, 200, &incr, rig->now_s, &number),
                      CACHE_OK);
     assert_int_equal(number.value, 2);
-    cache_figures(rig->cache, &after);
+    cache_figures(rig->engine.cache, &after);
     assert_in_range(after.stored_bytes - before.stored_bytes, 200, 220);
 }
 
@@ -466,15 +457,15 @@ static void test_nothing_to_learn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_settle_when_full, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_change_is_noticed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_settle_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_noise_is_left_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_short_lived_stay_raw, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_settle_when_full, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_change_is_noticed, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_settle_again, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_change_while_settling, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_noise_is_left_alone, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_short_lived_stay_raw, set_up, engine_tear_down),
         cmocka_unit_test(test_table_of_dictionaries),
         cmocka_unit_test(test_current_classes),
         cmocka_unit_test(test_choice_by_features),

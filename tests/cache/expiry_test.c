@@ -236,9 +236,7 @@ static void test_classes(void **state)
 /* ---- the cache ---- */
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint64_t random;
 };
 
@@ -255,16 +253,8 @@ static int set_up(void **state)
         .seed = 42,
         .now_s = NOW,
     };
-    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
+    engine_open(&bench->engine, &config);
     *state = bench;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
-    free(bench);
     return 0;
 }
 
@@ -281,20 +271,20 @@ static void store(struct bench *bench, unsigned number, size_t value_bytes, uint
         .mode = CACHE_SET,
         .expiry_s = expiry_s,
     };
-    assert_int_equal(cache_store(bench->worker, &put, NOW, NULL), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &put, NOW, NULL), CACHE_OK);
 }
 
 static enum cache_status touch(struct bench *bench, unsigned number, uint32_t expiry_s)
 {
     char key[16];
     size_t key_bytes = (size_t)snprintf(key, sizeof(key), "%u", number);
-    return cache_touch(bench->worker, key, key_bytes, expiry_s, NOW);
+    return cache_touch(bench->engine.worker, key, key_bytes, expiry_s, NOW);
 }
 
 static struct cache_figures figures_of(struct bench *bench)
 {
     struct cache_figures figures;
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.evicted, 0);
     assert_int_equal(figures.pages_used, figures.pages_buddied + figures.pages_unbuddied +
                                              figures.pages_large + figures.pages_index +
@@ -305,7 +295,7 @@ static struct cache_figures figures_of(struct bench *bench)
 static void maintain(struct bench *bench, uint32_t now_s, unsigned calls)
 {
     for (unsigned i = 0; i < calls; i++)
-        (void)cache_maintain(bench->keeper, now_s);
+        (void)cache_maintain(bench->engine.keeper, now_s);
 }
 
 /* A few that expire among very many that do not: the work goes by the few. */
@@ -335,7 +325,7 @@ static void test_work_goes_by_what_expires(void **state)
         assert_true(figures.raw_bytes < raw_bytes);
         raw_bytes = figures.raw_bytes;
         if (i % 4 == 0)
-            cache_check(bench->cache);
+            cache_check(bench->engine.cache);
     }
     assert_int_equal(figures.items, ITEMS_MANY);
     assert_int_equal(figures.items_expiring, 0);
@@ -394,14 +384,14 @@ static void test_touch(void **state)
         store(bench, i, 50, NOW + AFTER_S[i % 5]);
     for (unsigned i = 0; i < 5000; i++)
         assert_int_equal(touch(bench, i, NOW + AFTER_S[i / 5 % 5]), CACHE_OK);
-    cache_check(bench->cache);
+    cache_check(bench->engine.cache);
     static const unsigned LEFT[] = {5000, 4000, 3000, 2000, 1000};
     for (unsigned i = 1; i < 5; i++) {
         maintain(bench, NOW + AFTER_S[i] - 1, 200);
         assert_int_equal(figures_of(bench).items, LEFT[i - 1]);
         maintain(bench, NOW + AFTER_S[i], 200);
         assert_int_equal(figures_of(bench).items, LEFT[i]);
-        cache_check(bench->cache);
+        cache_check(bench->engine.cache);
     }
     assert_int_equal(figures_of(bench).items_expiring, 0);
 }
@@ -414,7 +404,7 @@ static void test_touch_within_a_class(void **state)
         store(bench, i, 50, NOW + 2000);
     for (unsigned i = 0; i < 1000; i += 20)
         assert_int_equal(touch(bench, i, NOW + 500), CACHE_OK);
-    cache_check(bench->cache);
+    cache_check(bench->engine.cache);
     maintain(bench, NOW + 499, 50);
     assert_int_equal(figures_of(bench).items, 1000);
     maintain(bench, NOW + 500, 50);
@@ -443,12 +433,12 @@ int main(void)
         cmocka_unit_test(test_wheel_is_exact),
         cmocka_unit_test(test_table_needs_a_page),
         cmocka_unit_test(test_classes),
-        cmocka_unit_test_setup_teardown(test_work_goes_by_what_expires, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_pages_go_whole, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sparse_pages_are_joined, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_touch, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_touch_within_a_class, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_clock_jumps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_work_goes_by_what_expires, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_pages_go_whole, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_sparse_pages_are_joined, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_touch, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_touch_within_a_class, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_clock_jumps, set_up, engine_tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

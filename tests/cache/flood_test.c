@@ -37,36 +37,13 @@ uint64_t *__wrap_index_insert(struct index *index, uint64_t hash, struct index_p
 }
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint8_t out[512];
 };
 
 static int set_up(void **state)
 {
-    struct bench *bench = calloc(1, sizeof(*bench));
-    const struct cache_config config = {
-        .memory_bytes = 64 * MIB,
-        .reserve_bytes = 64 * MIB,
-        .item_bytes_max = MIB,
-        .shards = 2,
-        .evict = true,
-        .compress = true,
-        .seed = 7,
-        .now_s = NOW,
-    };
-    assert_non_null(bench);
-    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
-    *state = bench;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
-    free(bench);
+    *state = engine_new(sizeof(struct bench), 2, NOW);
     return 0;
 }
 
@@ -82,7 +59,7 @@ static enum cache_status put(struct bench *bench, const char *name, unsigned num
         .expiry_s = CACHE_NEVER,
     };
     memset(entry + key_bytes, 'v', 64);
-    return cache_store(bench->worker, &store, NOW, NULL);
+    return cache_store(bench->engine.worker, &store, NOW, NULL);
 }
 
 static uint8_t *place(void *context, const struct cache_item *item)
@@ -96,7 +73,7 @@ static enum cache_status get(struct bench *bench, const char *name, unsigned num
     char key[64];
     const size_t key_bytes = (size_t)snprintf(key, sizeof(key), "%s%u", name, number);
     struct cache_item item;
-    return cache_get(bench->worker, key, key_bytes, NULL, NOW, place, bench, &item);
+    return cache_get(bench->engine.worker, key, key_bytes, NULL, NOW, place, bench, &item);
 }
 
 /* mg with N: an empty item where there is none. */
@@ -106,13 +83,13 @@ static enum cache_status look(struct bench *bench, const char *name, unsigned nu
     const size_t key_bytes = (size_t)snprintf(key, sizeof(key), "%s%u", name, number);
     const struct cache_look look = {.create = true, .create_expiry_s = CACHE_NEVER};
     struct cache_view view;
-    return cache_look(bench->worker, key, key_bytes, &look, NOW, place, bench, &view);
+    return cache_look(bench->engine.worker, key, key_bytes, &look, NOW, place, bench, &view);
 }
 
 static uint64_t index_bytes(struct bench *bench)
 {
     struct cache_figures figures;
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     return figures.pages_index * 4096;
 }
 
@@ -160,13 +137,13 @@ static void test_flood(void **state)
     for (unsigned i = 0; i < OTHERS; i++)
         assert_int_equal(put(bench, "other", i), CACHE_OK);
     const uint64_t bytes = index_bytes(bench);
-    cache_figures(bench->cache, &before);
+    cache_figures(bench->engine.cache, &before);
     for (unsigned i = 0; i < FLOOD; i++) {
         const enum cache_status status = put(bench, "flood", i);
         stored += status == CACHE_OK;
         assert_true(status == CACHE_OK || status == CACHE_NO_MEMORY);
     }
-    cache_figures(bench->cache, &after);
+    cache_figures(bench->engine.cache, &after);
     for (unsigned i = 0; i < FLOOD; i++)
         found += get(bench, "flood", i) == CACHE_OK;
     print_message("%u of %u kept, index %lu KiB before, %lu after\n", stored, FLOOD,
@@ -194,14 +171,14 @@ static void test_refused_once(void **state)
         assert_int_equal(put(bench, "other", i), CACHE_OK);
     for (unsigned i = 0; i < FLOOD; i++)
         (void)put(bench, "flood", i);
-    cache_figures(bench->cache, &before);
+    cache_figures(bench->engine.cache, &before);
     inserts = 0;
     for (unsigned i = 0; i < ROUNDS; i++) {
         assert_int_equal(put(bench, "flood", FLOOD + i), CACHE_NO_MEMORY);
         assert_int_equal(look(bench, "flood", FLOOD + i), CACHE_NO_MEMORY);
     }
     assert_int_equal(inserts, 2 * ROUNDS);
-    cache_figures(bench->cache, &after);
+    cache_figures(bench->engine.cache, &after);
     assert_int_equal(after.items, before.items);
     assert_int_equal(after.evicted, before.evicted);
     print_message("mg N of one that is there %.0f ns, that is made %.0f, that is refused %.0f\n",
@@ -221,9 +198,9 @@ static void test_flood_alone(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refused_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_flood_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_flood, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_once, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_flood_alone, set_up, engine_tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,7 @@
 #define VALUE_BYTES 300u
 
 struct world {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     bool wanted;
     unsigned told;
     unsigned told_fetched;
@@ -63,17 +61,8 @@ static int set_up(void **state)
         .now_s = NOW,
     };
 
-    open_cache(&config, &world->cache, &world->worker, &world->keeper);
+    engine_open(&world->engine, &config);
     *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    close_cache(world->cache, world->worker, world->keeper);
-    free(world);
     return 0;
 }
 
@@ -99,14 +88,14 @@ static void store(struct world *world, unsigned number, uint32_t expiry_s)
         .value_bytes = value_bytes,
         .expiry_s = expiry_s,
     };
-    assert_int_equal(cache_store(world->worker, &put, NOW, NULL), CACHE_OK);
+    assert_int_equal(cache_store(world->engine.worker, &put, NOW, NULL), CACHE_OK);
 }
 
 static struct cache_figures get_figures(struct world *world)
 {
     struct cache_figures figures;
 
-    cache_figures(world->cache, &figures);
+    cache_figures(world->engine.cache, &figures);
     return figures;
 }
 
@@ -115,7 +104,7 @@ static enum cache_standing inspect(struct world *world, unsigned number, uint32_
 {
     char key[CACHE_KEY_BYTES_MAX];
 
-    return cache_inspect(world->worker, key, name(number, key, sizeof(key)), now_s, item);
+    return cache_inspect(world->engine.worker, key, name(number, key, sizeof(key)), now_s, item);
 }
 
 static void test_evictions_are_told(void **state)
@@ -162,7 +151,7 @@ static void test_inspecting_leaves_no_trace(void **state)
     for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(inspect(world, 4, NOW + 10, &item), CACHE_EXPIRED);
     }
-    cache_flush_all(world->cache, NOW, NOW);
+    cache_flush_all(world->engine.cache, NOW, NOW);
     for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(inspect(world, 5, NOW, &item), CACHE_FLUSHED);
     }
@@ -174,8 +163,8 @@ static void test_inspecting_leaves_no_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_evictions_are_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_inspecting_leaves_no_trace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_evictions_are_told, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_inspecting_leaves_no_trace, set_up, engine_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,9 +35,7 @@
 #define SHARES_FROM          1000u /* records: of pages, nearly all large, only some dozens count */
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     struct corpus *corpus;
     uint64_t random;
     uint32_t now_s;
@@ -83,8 +81,8 @@ static void check(struct bench *bench, const char *name, enum stage stage)
     struct tally tally = {0};
     uint64_t records = 0, bytes = 0, more = 0;
     unsigned most = 0;
-    for (unsigned i = 0; i < bench->cache->config.shards; i++) {
-        tally.shard = bench->cache->shards[i];
+    for (unsigned i = 0; i < bench->engine.cache->config.shards; i++) {
+        tally.shard = bench->engine.cache->shards[i];
         lock_take(&tally.shard->lock);
         index_check(tally.shard->index, note, &tally);
         lock_give(&tally.shard->lock);
@@ -129,7 +127,7 @@ static size_t store(struct bench *bench, uint64_t id)
         .mode = CACHE_SET,
         .expiry_s = CACHE_NEVER,
     };
-    assert_int_equal(cache_store(bench->worker, &put, bench->now_s, NULL), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &put, bench->now_s, NULL), CACHE_OK);
     return item.key_bytes + item.value_bytes;
 }
 
@@ -138,8 +136,8 @@ static void get(struct bench *bench, uint64_t id)
     struct corpus_item item;
     struct cache_item got;
     corpus_item(bench->corpus, id, &item);
-    enum cache_status status =
-        cache_get(bench->worker, item.key, item.key_bytes, NULL, bench->now_s, place, bench, &got);
+    enum cache_status status = cache_get(bench->engine.worker, item.key, item.key_bytes, NULL,
+                                         bench->now_s, place, bench, &got);
     assert_true(status == CACHE_OK || status == CACHE_NOT_FOUND);
 }
 
@@ -147,7 +145,7 @@ static void maintain(struct bench *bench, unsigned seconds)
 {
     while (seconds-- > 0) {
         bench->now_s++;
-        for (unsigned i = 0; i < 20000 && cache_maintain(bench->keeper, bench->now_s); i++) {
+        for (unsigned i = 0; i < 20000 && cache_maintain(bench->engine.keeper, bench->now_s); i++) {
         }
     }
 }
@@ -163,7 +161,7 @@ static void churn(struct bench *bench, uint64_t *ids, unsigned count, unsigned c
         get(bench, ids[corpus_random(&bench->random) % (count / 10 + 1)]);
         if (count % 4000 == 0)
             maintain(bench, 1);
-        cache_figures(bench->cache, &figures);
+        cache_figures(bench->engine.cache, &figures);
     } while (4 * figures.evicted < figures.items && count < count_max);
     assert_true(figures.rescued > 0 && 4 * figures.evicted >= figures.items);
 }
@@ -179,7 +177,7 @@ static void play(struct bench *bench, const char *name)
         ids[count++] = corpus_draw(bench->corpus);
         raw_bytes += store(bench, ids[count - 1]);
         if (count % 1000 == 0)
-            cache_maintain(bench->keeper, bench->now_s);
+            cache_maintain(bench->engine.keeper, bench->now_s);
     }
     check(bench, name, STORED);
     maintain(bench, 40);
@@ -209,12 +207,12 @@ static void test_overhead(void **state)
         struct bench bench = {.random = 3, .now_s = START_S};
         bench.corpus = corpus_new(getenv("ZBCACHED_CORPORA"), name, 7, error);
         assert_string_equal(error, "");
-        open_cache(&config, &bench.cache, &bench.worker, &bench.keeper);
+        engine_open(&bench.engine, &config);
         bench.entry = malloc(ENTRY_BYTES);
         bench.out = malloc(ENTRY_BYTES);
         assert_true(bench.entry != NULL && bench.out != NULL);
         play(&bench, name);
-        close_cache(bench.cache, bench.worker, bench.keeper);
+        engine_close(&bench.engine);
         corpus_free(bench.corpus);
         free(bench.entry);
         free(bench.out);

@@ -10,9 +10,7 @@
 #define MIB ((size_t)1 << 20)
 
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint32_t now_s;
     struct cache_saving list[CACHE_SAVINGS_MAX];
     unsigned count;
@@ -20,29 +18,10 @@ struct bench {
 
 static int set_up(void **state)
 {
-    struct bench *bench = calloc(1, sizeof(*bench));
-    const struct cache_config config = {
-        .memory_bytes = 64 * MIB,
-        .reserve_bytes = 64 * MIB,
-        .item_bytes_max = MIB,
-        .shards = 4,
-        .evict = true,
-        .compress = true,
-        .seed = 7,
-        .now_s = NOW,
-    };
-    assert_non_null(bench);
-    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
+    struct bench *bench = engine_new(sizeof(*bench), 4, NOW);
+
     bench->now_s = NOW;
     *state = bench;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
-    free(bench);
     return 0;
 }
 
@@ -62,7 +41,7 @@ static void put(struct bench *bench, const char *key, size_t value_bytes)
         .mode = CACHE_SET,
         .expiry_s = CACHE_NEVER,
     };
-    assert_int_equal(cache_store(bench->worker, &store, bench->now_s, NULL), CACHE_OK);
+    assert_int_equal(cache_store(bench->engine.worker, &store, bench->now_s, NULL), CACHE_OK);
 }
 
 /* Keys of @before, a number, @behind. */
@@ -80,8 +59,8 @@ static void put_many(struct bench *bench, const char *before, const char *behind
 static void survey(struct bench *bench)
 {
     bench->now_s += 10;
-    (void)cache_maintain(bench->keeper, bench->now_s);
-    bench->count = cache_savings(bench->cache, bench->list);
+    (void)cache_maintain(bench->engine.keeper, bench->now_s);
+    bench->count = cache_savings(bench->engine.cache, bench->list);
     assert_true(bench->count <= CACHE_SAVINGS_MAX);
 }
 
@@ -121,7 +100,7 @@ static void expect_sums(const struct bench *bench)
 {
     struct cache_figures figures;
     uint64_t items = 0, raw_bytes = 0, stored_bytes = 0;
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     for (unsigned i = 0; i < bench->count; i++) {
         const struct cache_saving *saving = &bench->list[i];
         items += saving->items;
@@ -142,14 +121,14 @@ static void expect_sums(const struct bench *bench)
 static void test_empty(void **state)
 {
     struct bench *bench = *state;
-    assert_int_equal(cache_savings(bench->cache, bench->list), 0);
+    assert_int_equal(cache_savings(bench->engine.cache, bench->list), 0);
     survey(bench);
     assert_int_equal(bench->count, 0);
     put(bench, "a", 1);
     survey(bench);
     assert_int_equal(bench->count, 1);
     expect_items(bench, "", 1);
-    assert_int_equal(cache_delete(bench->worker, "a", 1, bench->now_s), CACHE_OK);
+    assert_int_equal(cache_delete(bench->engine.worker, "a", 1, bench->now_s), CACHE_OK);
     survey(bench);
     assert_int_equal(bench->count, 0);
 }
@@ -235,27 +214,27 @@ static void test_every_ten_seconds(void **state)
     struct bench *bench = *state;
     survey(bench);
     put(bench, "a", 1);
-    (void)cache_maintain(bench->keeper, bench->now_s);
-    assert_int_equal(cache_savings(bench->cache, bench->list), 0);
-    (void)cache_maintain(bench->keeper, ++bench->now_s); /* an empty one sooner */
-    assert_int_equal(cache_savings(bench->cache, bench->list), 1);
+    (void)cache_maintain(bench->engine.keeper, bench->now_s);
+    assert_int_equal(cache_savings(bench->engine.cache, bench->list), 0);
+    (void)cache_maintain(bench->engine.keeper, ++bench->now_s); /* an empty one sooner */
+    assert_int_equal(cache_savings(bench->engine.cache, bench->list), 1);
     put(bench, "b", 1);
-    (void)cache_maintain(bench->keeper, bench->now_s + 9);
-    (void)cache_savings(bench->cache, bench->list);
+    (void)cache_maintain(bench->engine.keeper, bench->now_s + 9);
+    (void)cache_savings(bench->engine.cache, bench->list);
     assert_int_equal(bench->list[0].items, 1);
-    (void)cache_maintain(bench->keeper, bench->now_s + 10);
-    (void)cache_savings(bench->cache, bench->list);
+    (void)cache_maintain(bench->engine.keeper, bench->now_s + 10);
+    (void)cache_savings(bench->engine.cache, bench->list);
     assert_int_equal(bench->list[0].items, 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_empty, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_prefixes_are_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_list_is_full, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_estimates, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_every_ten_seconds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_empty, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_prefixes_are_found, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_list_is_full, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_estimates, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_every_ten_seconds, set_up, engine_tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,9 +13,7 @@
 
 /* Keys are numbers, so that how often each was met is an array. */
 struct bench {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     struct cache_walk walk;
     uint8_t met[KEYS_MAX];
     uint32_t values[KEYS_MAX]; /* what was stored last; 0: nothing */
@@ -23,28 +21,7 @@ struct bench {
 
 static int set_up(void **state)
 {
-    struct bench *bench = calloc(1, sizeof(*bench));
-    const struct cache_config config = {
-        .memory_bytes = 64 * MIB,
-        .reserve_bytes = 64 * MIB,
-        .item_bytes_max = MIB,
-        .shards = 2,
-        .evict = true,
-        .compress = true,
-        .seed = 7,
-        .now_s = NOW,
-    };
-    assert_non_null(bench);
-    open_cache(&config, &bench->cache, &bench->worker, &bench->keeper);
-    *state = bench;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *bench = *state;
-    close_cache(bench->cache, bench->worker, bench->keeper);
-    free(bench);
+    *state = engine_new(sizeof(struct bench), 2, NOW);
     return 0;
 }
 
@@ -71,7 +48,7 @@ static void put(struct cache_worker *worker, unsigned number, uint32_t value, ui
 
 static void set(struct bench *bench, unsigned number, uint32_t value)
 {
-    put(bench->worker, number, value, CACHE_NEVER);
+    put(bench->engine.worker, number, value, CACHE_NEVER);
     bench->values[number] = value;
 }
 
@@ -79,7 +56,7 @@ static void drop(struct bench *bench, unsigned number)
 {
     char key[32];
     const size_t key_bytes = key_of(number, key);
-    const enum cache_status status = cache_delete(bench->worker, key, key_bytes, NOW);
+    const enum cache_status status = cache_delete(bench->engine.worker, key, key_bytes, NOW);
     assert_true(status == CACHE_OK || status == CACHE_NOT_FOUND);
     bench->values[number] = 0;
 }
@@ -97,7 +74,7 @@ static unsigned number_of(const struct cache_walk_item *item)
 
 static bool step(struct bench *bench, uint32_t now_s)
 {
-    if (!cache_walk(bench->cache, &bench->walk, now_s)) {
+    if (!cache_walk(bench->engine.cache, &bench->walk, now_s)) {
         assert_int_equal(bench->walk.count, 0);
         return false;
     }
@@ -112,16 +89,16 @@ static void test_nothing(void **state)
     struct bench *bench = *state;
     while (step(bench, NOW))
         assert_int_equal(bench->walk.count, 0);
-    assert_false(cache_walk(bench->cache, &bench->walk, NOW));
+    assert_false(cache_walk(bench->engine.cache, &bench->walk, NOW));
 }
 
 static void test_fields(void **state)
 {
     struct bench *bench = *state;
-    put(bench->worker, 1, 123, NOW + 50);
-    put(bench->worker, 2, 0, CACHE_NEVER);
+    put(bench->engine.worker, 1, 123, NOW + 50);
+    put(bench->engine.worker, 2, 0, CACHE_NEVER);
     bool met[3] = {false};
-    while (cache_walk(bench->cache, &bench->walk, NOW)) {
+    while (cache_walk(bench->engine.cache, &bench->walk, NOW)) {
         for (unsigned i = 0; i < bench->walk.count; i++) {
             const struct cache_walk_item *item = &bench->walk.items[i];
             const unsigned number = number_of(item);
@@ -150,13 +127,13 @@ static void test_age_and_bytes(void **state)
     for (size_t i = store.key_bytes; i < bytes; i++)
         entry[i] = (uint8_t)((i * 2654435761u) >> 13);
     set(bench, 1, 1);
-    while (cache_maintain(bench->keeper, NOW))
+    while (cache_maintain(bench->engine.keeper, NOW))
         continue;
     for (uint32_t now_s = NOW; now_s <= NOW + 100; now_s++)
-        (void)cache_maintain(bench->keeper, now_s);
-    assert_int_equal(cache_store(bench->worker, &store, NOW + 100, NULL), CACHE_OK);
+        (void)cache_maintain(bench->engine.keeper, now_s);
+    assert_int_equal(cache_store(bench->engine.worker, &store, NOW + 100, NULL), CACHE_OK);
     unsigned met = 0;
-    while (cache_walk(bench->cache, &bench->walk, NOW + 103)) {
+    while (cache_walk(bench->engine.cache, &bench->walk, NOW + 103)) {
         for (unsigned i = 0; i < bench->walk.count; i++, met++) {
             const struct cache_walk_item *item = &bench->walk.items[i];
             const bool old = number_of(item) == 1;
@@ -181,10 +158,11 @@ static void test_fetched(void **state)
     char key[32];
     set(bench, 5, 1);
     set(bench, 6, 1);
-    assert_int_equal(cache_get(bench->worker, key, key_of(5, key), NULL, NOW, place, room, &item),
-                     CACHE_OK);
+    assert_int_equal(
+        cache_get(bench->engine.worker, key, key_of(5, key), NULL, NOW, place, room, &item),
+        CACHE_OK);
     unsigned met = 0;
-    while (cache_walk(bench->cache, &bench->walk, NOW)) {
+    while (cache_walk(bench->engine.cache, &bench->walk, NOW)) {
         for (unsigned i = 0; i < bench->walk.count; i++, met++)
             assert_int_equal(bench->walk.items[i].fetched, number_of(&bench->walk.items[i]) == 5);
     }
@@ -209,12 +187,12 @@ static void test_gone(void **state)
 {
     struct bench *bench = *state;
     for (unsigned i = 0; i < 100; i++)
-        put(bench->worker, i, 1, NOW + 1 + i);
+        put(bench->engine.worker, i, 1, NOW + 1 + i);
     while (step(bench, NOW + 50))
         continue;
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(bench->met[i], i >= 50);
-    cache_flush_all(bench->cache, NOW, NOW);
+    cache_flush_all(bench->engine.cache, NOW, NOW);
     memset(&bench->walk, 0, sizeof(bench->walk));
     while (step(bench, NOW))
         assert_int_equal(bench->walk.count, 0);
@@ -249,12 +227,12 @@ static void test_while_the_index_changes(void **state)
         for (unsigned i = 0; i < 20; i++)
             set(bench, round * 20 % STAYING + i, round);
         for (unsigned i = 0; i < 4; i++)
-            (void)cache_maintain(bench->keeper, NOW);
+            (void)cache_maintain(bench->engine.keeper, NOW);
         round++;
     }
     assert_true(next > 150000); /* splits, at 7,500 items a segment */
     struct cache_figures figures;
-    cache_figures(bench->cache, &figures);
+    cache_figures(bench->engine.cache, &figures);
     assert_int_equal(figures.evicted, 0);
     check_met(bench);
 }
@@ -272,7 +250,7 @@ static void test_two_walks(void **state)
     while (going || other_going) {
         going = going && step(bench, NOW);
         for (unsigned i = 0; i < 3 && other_going; i++) {
-            other_going = cache_walk(bench->cache, other, NOW);
+            other_going = cache_walk(bench->engine.cache, other, NOW);
             met += other->count;
         }
     }
@@ -322,10 +300,10 @@ static void test_threads(void **state)
 {
     struct bench *bench = *state;
     _Atomic bool stopping = false;
-    struct churn churns[] = {{bench->cache, STAYING, &stopping},
-                             {bench->cache, STAYING + 60000, &stopping}};
+    struct churn churns[] = {{bench->engine.cache, STAYING, &stopping},
+                             {bench->engine.cache, STAYING + 60000, &stopping}};
     pthread_t threads[3];
-    cache_keeper_free(bench->keeper); /* one at a time */
+    cache_keeper_free(bench->engine.keeper); /* one at a time */
     for (unsigned i = 0; i < STAYING; i++)
         set(bench, i, 1);
     for (unsigned i = 0; i < 3; i++)
@@ -341,13 +319,13 @@ static void test_threads(void **state)
     atomic_store(&stopping, true);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    bench->keeper = cache_keeper_new(bench->cache);
-    assert_non_null(bench->keeper);
+    bench->engine.keeper = cache_keeper_new(bench->engine.cache);
+    assert_non_null(bench->engine.keeper);
 }
 
 int main(void)
 {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, engine_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing),
         TEST(test_fields),

@@ -11,9 +11,7 @@
 #define CHARGE_BYTES ((size_t)16 << 10)
 
 struct scene {
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint8_t entry[8 + LARGE_BYTES];
 };
 
@@ -28,18 +26,18 @@ static void open_scene(struct scene *scene)
         .now_s = NOW_S,
     };
     faults_seed(1);
-    open_cache(&config, &scene->cache, &scene->worker, &scene->keeper);
+    engine_open(&scene->engine, &config);
 }
 
 static void close_scene(struct scene *scene)
 {
-    close_cache(scene->cache, scene->worker, scene->keeper);
+    engine_close(&scene->engine);
 }
 
 static struct cache_figures figures_of(const struct scene *scene)
 {
     struct cache_figures figures;
-    cache_figures(scene->cache, &figures);
+    cache_figures(scene->engine.cache, &figures);
     return figures;
 }
 
@@ -55,7 +53,7 @@ static enum cache_status store(struct scene *scene, unsigned number, enum cache_
                                       .value_bytes = value_bytes,
                                       .mode = mode,
                                       .expiry_s = CACHE_NEVER};
-    return cache_store(scene->worker, &store, NOW_S, NULL);
+    return cache_store(scene->engine.worker, &store, NOW_S, NULL);
 }
 
 static void fill(struct scene *scene)
@@ -97,9 +95,9 @@ static void test_memory_that_does_not_shrink(void **state)
     }
     faults_fail_at(0);
     assert_true(figures_of(&scene).charged_bytes >= charged_bytes + LARGE_BYTES);
-    cache_worker_free(scene.worker);
-    scene.worker = cache_worker_new(scene.cache);
-    assert_non_null(scene.worker);
+    cache_worker_free(scene.engine.worker);
+    scene.engine.worker = cache_worker_new(scene.engine.cache);
+    assert_non_null(scene.engine.worker);
     assert_int_equal(figures_of(&scene).charged_bytes, charged_bytes);
     close_scene(&scene);
 }
@@ -116,12 +114,12 @@ static void test_a_refused_charge_evicts_little(void **state)
     faults_arm();
     size_t charged = 0;
     for (unsigned i = 0; i < 40; i++)
-        charged += cache_charge(scene.cache, CHARGE_BYTES) == CACHE_OK;
+        charged += cache_charge(scene.engine.cache, CHARGE_BYTES) == CACHE_OK;
     (void)faults_disarm();
     assert_true(charged < 10);
     assert_true(figures_of(&scene).items > items / 10 * 9);
-    assert_int_equal(cache_charge(scene.cache, CHARGE_BYTES), CACHE_OK);
-    cache_uncharge(scene.cache, (charged + 1) * CHARGE_BYTES);
+    assert_int_equal(cache_charge(scene.engine.cache, CHARGE_BYTES), CACHE_OK);
+    cache_uncharge(scene.engine.cache, (charged + 1) * CHARGE_BYTES);
     close_scene(&scene);
 }
 
@@ -132,15 +130,15 @@ static void test_a_refused_limit_evicts_little(void **state)
     open_scene(&scene);
     fill(&scene);
     uint64_t items = figures_of(&scene).items;
-    assert_int_equal(cache_set_memory(scene.cache, (size_t)2 << 20), CACHE_OK);
+    assert_int_equal(cache_set_memory(scene.engine.cache, (size_t)2 << 20), CACHE_OK);
     faults_rate(FAULT_ADVISE, 1);
     faults_arm();
     for (unsigned i = 0; i < 2000; i++)
-        (void)cache_maintain(scene.keeper, NOW_S);
+        (void)cache_maintain(scene.engine.keeper, NOW_S);
     (void)faults_disarm();
     assert_true(figures_of(&scene).items > items / 10 * 9);
-    while (cache_is_over(scene.cache))
-        (void)cache_maintain(scene.keeper, NOW_S);
+    while (cache_is_over(scene.engine.cache))
+        (void)cache_maintain(scene.engine.keeper, NOW_S);
     assert_true(figures_of(&scene).items < items);
     close_scene(&scene);
 }

@@ -6,7 +6,6 @@
 #include "tests/warm/model.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +30,7 @@ struct rig {
     char copy[WARM_PATH_BYTES];
     char told[TOLD_MAX][CACHE_TOLD_BYTES];
     unsigned told_count;
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
     uint32_t now_s;
     uint64_t random;
     uint8_t out[WARM_KEY_BYTES_MAX + WARM_VALUE_BYTES_MAX + 100];
@@ -93,12 +90,12 @@ static void begin(struct rig *rig)
 {
     rig->told_count = 0;
     rig->config.now_s = rig->now_s;
-    open_cache(&rig->config, &rig->cache, &rig->worker, &rig->keeper);
+    engine_open(&rig->engine, &rig->config);
 }
 
 static void end(struct rig *rig)
 {
-    close_cache(rig->cache, rig->worker, rig->keeper);
+    engine_close(&rig->engine);
 }
 
 static void store(struct rig *rig, const char *key, const char *value, uint32_t flags,
@@ -111,7 +108,7 @@ static void store(struct rig *rig, const char *key, const char *value, uint32_t 
                               .flags = flags,
                               .expiry_s = expiry_s};
     (void)snprintf(entry, sizeof(entry), "%s%s", key, value);
-    assert_int_equal(cache_store(rig->worker, &put, rig->now_s, NULL), CACHE_OK);
+    assert_int_equal(cache_store(rig->engine.worker, &put, rig->now_s, NULL), CACHE_OK);
 }
 
 static uint8_t *place(void *context, const struct cache_item *item)
@@ -123,7 +120,7 @@ static uint8_t *place(void *context, const struct cache_item *item)
 static bool find(struct rig *rig, const char *key, struct cache_item *item)
 {
     enum cache_status status =
-        cache_get(rig->worker, key, strlen(key), NULL, rig->now_s, place, rig, item);
+        cache_get(rig->engine.worker, key, strlen(key), NULL, rig->now_s, place, rig, item);
     if (status == CACHE_OK)
         rig->out[item->key_bytes + item->value_bytes] = '\0';
     return status == CACHE_OK;
@@ -146,10 +143,10 @@ static void fill(struct rig *rig)
                                   .value_bytes = warm_value(key, 2, entry + key_bytes),
                                   .flags = warm_flags(2),
                                   .expiry_s = CACHE_NEVER};
-        assert_int_equal(cache_store(rig->worker, &put, rig->now_s, NULL), CACHE_OK);
+        assert_int_equal(cache_store(rig->engine.worker, &put, rig->now_s, NULL), CACHE_OK);
     }
     for (unsigned i = 0; i < 2000; i++)
-        (void)cache_maintain(rig->keeper, rig->now_s + i / 50);
+        (void)cache_maintain(rig->engine.keeper, rig->now_s + i / 50);
 }
 
 /* How many are as they were stored; each of the others is not there. */
@@ -193,24 +190,26 @@ static void test_each_kind_is_back(void **state)
     store(rig, "deleted", "value", 0, CACHE_NEVER);
     store(rig, "replaced", "first", 0, CACHE_NEVER);
     store(rig, "replaced", "second", 0, CACHE_NEVER);
-    assert_int_equal(cache_change(rig->worker, "stale", 5, &invalidate, rig->now_s), CACHE_OK);
-    assert_int_equal(cache_arith(rig->worker, "number", 6, &add, rig->now_s, &number), CACHE_OK);
-    assert_int_equal(cache_delete(rig->worker, "deleted", 7, rig->now_s), CACHE_OK);
+    assert_int_equal(cache_change(rig->engine.worker, "stale", 5, &invalidate, rig->now_s),
+                     CACHE_OK);
+    assert_int_equal(cache_arith(rig->engine.worker, "number", 6, &add, rig->now_s, &number),
+                     CACHE_OK);
+    assert_int_equal(cache_delete(rig->engine.worker, "deleted", 7, rig->now_s), CACHE_OK);
     assert_true(find(rig, "flags", &item));
     uint64_t cas = item.cas;
     struct cache_figures before, after;
-    cache_figures(rig->cache, &before);
+    cache_figures(rig->engine.cache, &before);
     assert_true(before.dictionaries > 0 && before.pages_large > 0);
     end(rig);
     rig->now_s = LATER_S;
     begin(rig);
     assert_true(was_told(rig, "after a clean stop"));
-    cache_figures(rig->cache, &after);
+    cache_figures(rig->engine.cache, &after);
     assert_int_equal(after.items, before.items - 1);
     assert_int_equal(after.recovered, after.items);
     assert_int_equal(after.recovered_damaged, 0);
     assert_int_equal(after.dictionaries, before.dictionaries);
-    assert_false(cache_lacks_dictionary(rig->cache));
+    assert_false(cache_lacks_dictionary(rig->engine.cache));
     assert_true(find(rig, "flags", &item) && item.flags == 0xfffffffeu && item.cas == cas);
     assert_null(value_of(rig, "soon"));
     assert_true(find(rig, "late", &item) && item.flags == 5 && item.expiry_s == LATER_S + 1);
@@ -218,8 +217,8 @@ static void test_each_kind_is_back(void **state)
     assert_string_equal(value_of(rig, "number"), "42");
     assert_string_equal(value_of(rig, "replaced"), "second");
     assert_null(value_of(rig, "deleted"));
-    assert_int_equal(cache_look(rig->worker, "stale", 5, &look, rig->now_s, place, rig, &view),
-                     CACHE_OK);
+    assert_int_equal(
+        cache_look(rig->engine.worker, "stale", 5, &look, rig->now_s, place, rig, &view), CACHE_OK);
     assert_true(view.stale && view.won);
     assert_int_equal(count_back(rig), KEYS);
     /* No cas is given again. */
@@ -233,9 +232,9 @@ static void test_flushes_hold(void **state)
     struct rig *rig = *state;
     begin(rig);
     store(rig, "before", "value", 0, CACHE_NEVER);
-    cache_flush_all(rig->cache, 0, rig->now_s);
+    cache_flush_all(rig->engine.cache, 0, rig->now_s);
     store(rig, "after", "value", 0, CACHE_NEVER);
-    cache_flush_all(rig->cache, LATER_S, rig->now_s);
+    cache_flush_all(rig->engine.cache, LATER_S, rig->now_s);
     end(rig);
     begin(rig);
     assert_null(value_of(rig, "before"));
@@ -263,7 +262,7 @@ static void test_other_limits(void **state)
     unsigned back = count_back(rig);
     assert_true(back > KEYS / 20 && back < KEYS);
     struct cache_figures figures;
-    cache_figures(rig->cache, &figures);
+    cache_figures(rig->engine.cache, &figures);
     assert_true(figures.resident_bytes + figures.charged_bytes <= MEMORY_BYTES / 16);
     end(rig);
     rig->config.memory_bytes = RESERVE_BYTES;
@@ -352,13 +351,13 @@ static unsigned open_damaged(struct rig *rig)
     rig->told_count = 0;
     rig->config.memory_file = rig->copy;
     rig->config.now_s = rig->now_s;
-    rig->cache = cache_new(&rig->config);
+    rig->engine.cache = cache_new(&rig->config);
     rig->config.memory_file = rig->path;
-    if (rig->cache == NULL)
+    if (rig->engine.cache == NULL)
         return 0;
-    rig->worker = cache_worker_new(rig->cache);
-    rig->keeper = cache_keeper_new(rig->cache);
-    assert_true(rig->worker != NULL && rig->keeper != NULL);
+    rig->engine.worker = cache_worker_new(rig->engine.cache);
+    rig->engine.keeper = cache_keeper_new(rig->engine.cache);
+    assert_true(rig->engine.worker != NULL && rig->engine.keeper != NULL);
     back = count_back(rig);
     end(rig);
     return back;

@@ -245,24 +245,23 @@ static void look(struct rig *rig, bool expired)
 {
     static uint8_t out[WARM_KEY_BYTES_MAX + WARM_VALUE_BYTES_MAX + 100];
     struct warm_verdict verdict = {.items = 0};
-    struct cache *cache;
-    struct cache_worker *worker;
-    struct cache_keeper *keeper;
+    struct engine engine;
+
     rig->config.now_s = expired ? EXPIRY_S : NOW_S;
-    open_cache(&rig->config, &cache, &worker, &keeper);
+    engine_open(&engine, &rig->config);
     rig->config.now_s = NOW_S;
-    cache_check(cache);
+    cache_check(engine.cache);
     for (uint32_t key = 0; key < KEYS; key++) {
         char text[WARM_KEY_BYTES_MAX];
         size_t key_bytes = warm_key(key, text);
         struct cache_item item = {.flags = 0};
-        enum cache_status status =
-            cache_get(worker, text, key_bytes, NULL, expired ? EXPIRY_S : NOW_S, place, out, &item);
+        enum cache_status status = cache_get(engine.worker, text, key_bytes, NULL,
+                                             expired ? EXPIRY_S : NOW_S, place, out, &item);
         warm_judge(rig->model, key, status == CACHE_OK ? out + key_bytes : NULL, item.value_bytes,
                    item.flags, expired, &verdict);
     }
     atomic_store(&rig->model->flushing, 0);
-    close_cache(cache, worker, keeper);
+    engine_close(&engine);
     assert_int_equal(verdict.wrong, 0);
     assert_int_equal(verdict.resurrected, 0);
     if (!rig->config.evict && verdict.back + LOST_MAX < verdict.items)
