@@ -152,13 +152,20 @@ static bool set_name(SSL *ssl, const char *name)
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
+/* Before each try: no older error may be taken for its own. */
+static sigset_t begin_try(void)
+{
+    const sigset_t before = hold_sigpipe();
+    ERR_clear_error();
+    errno = 0;
+    return before;
+}
+
 static enum client_status shake_hands(struct client_tls *tls, struct client_deadline deadline,
                                       char text[CLIENT_TEXT_BYTES_MAX])
 {
     for (;;) {
-        const sigset_t before = hold_sigpipe();
-        ERR_clear_error();
-        errno = 0;
+        const sigset_t before = begin_try();
         const int result = SSL_connect(tls->ssl);
         release_sigpipe(&before);
         if (result == 1)
@@ -199,38 +206,40 @@ enum client_status client_tls_connect(struct client_tls_context *context, int de
     return status;
 }
 
+/* Whether to try again to send or to receive, where that has given @result; @status is set. */
+static bool try_again(const struct client_tls *tls, int result, struct client_deadline deadline,
+                      enum client_status *status)
+{
+    *status = result == 1 ? CLIENT_OK : wait_for(tls, result, deadline);
+    if (*status == CLIENT_TLS_FAILED)
+        *status = CLIENT_CLOSED;
+    return result != 1 && *status == CLIENT_OK;
+}
+
 enum client_status client_tls_send(struct client_tls *tls, const void *data, size_t bytes,
                                    struct client_deadline deadline, size_t *sent)
 {
-    for (;;) {
-        const sigset_t before = hold_sigpipe();
-        ERR_clear_error();
-        errno = 0;
-        const int result = SSL_write_ex(tls->ssl, data, bytes, sent);
+    enum client_status status;
+    int result;
+    do {
+        const sigset_t before = begin_try();
+        result = SSL_write_ex(tls->ssl, data, bytes, sent);
         release_sigpipe(&before);
-        if (result == 1)
-            return CLIENT_OK;
-        const enum client_status status = wait_for(tls, result, deadline);
-        if (status != CLIENT_OK)
-            return status == CLIENT_TLS_FAILED ? CLIENT_CLOSED : status;
-    }
+    } while (try_again(tls, result, deadline, &status));
+    return status;
 }
 
 enum client_status client_tls_receive(struct client_tls *tls, void *data, size_t room,
                                       struct client_deadline deadline, size_t *got)
 {
-    for (;;) {
-        const sigset_t before = hold_sigpipe();
-        ERR_clear_error();
-        errno = 0;
-        const int result = SSL_read_ex(tls->ssl, data, room, got);
+    enum client_status status;
+    int result;
+    do {
+        const sigset_t before = begin_try();
+        result = SSL_read_ex(tls->ssl, data, room, got);
         release_sigpipe(&before);
-        if (result == 1)
-            return CLIENT_OK;
-        const enum client_status status = wait_for(tls, result, deadline);
-        if (status != CLIENT_OK)
-            return status == CLIENT_TLS_FAILED ? CLIENT_CLOSED : status;
-    }
+    } while (try_again(tls, result, deadline, &status));
+    return status;
 }
 
 /* Below 0: it did not go out. */

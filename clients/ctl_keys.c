@@ -3,7 +3,6 @@
 #include "clients/ctl_progress.h"
 #include "clients/ctl_text.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,6 @@
  */
 #include "clients/ctl.h"
 
-#include <errno.h>
 #include <histedit.h>
 #include <stdlib.h>
 #include <string.h>

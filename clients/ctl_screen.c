@@ -104,26 +104,32 @@ static void put(struct ctl_screen *screen, char *text, bool bold)
     screen->used++;
 }
 
-void ctl_screen_line(struct ctl_screen *screen, const char *format, ...)
+__attribute__((format(printf, 3, 0))) static void put_formatted(struct ctl_screen *screen,
+                                                                bool bold, const char *format,
+                                                                va_list arguments)
 {
     char text[CTL_SCREEN_WIDTH_MAX + 1];
+
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    put(screen, text, bold);
+}
+
+void ctl_screen_line(struct ctl_screen *screen, const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
+    put_formatted(screen, false, format, arguments);
     va_end(arguments);
-    put(screen, text, false);
 }
 
 void ctl_screen_title(struct ctl_screen *screen, const char *format, ...)
 {
-    char text[CTL_SCREEN_WIDTH_MAX + 1];
     va_list arguments;
 
     va_start(arguments, format);
-    (void)vsnprintf(text, sizeof(text), format, arguments);
+    put_formatted(screen, true, format, arguments);
     va_end(arguments);
-    put(screen, text, true);
 }
 
 static void fill(char *bar, double *from, double share, char letter)

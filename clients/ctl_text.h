@@ -6,7 +6,6 @@
 #ifndef CLIENTS_CTL_TEXT_H
 #define CLIENTS_CTL_TEXT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

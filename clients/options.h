@@ -12,7 +12,6 @@
 #ifndef CLIENTS_OPTIONS_H
 #define CLIENTS_OPTIONS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 

@@ -4,7 +4,6 @@
 #include "clients/ctl.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 

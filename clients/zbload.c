@@ -5,13 +5,9 @@
 #include "clients/load_report.h"
 #include "clients/load_run.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PIPELINE_KEYS   10000000u
 #define PROGRESS_S      10u

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <string.h>
 
 /* "stats items" shows all items in one class. */
 #define CLASS_ID 1u

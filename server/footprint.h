@@ -19,7 +19,6 @@
 #ifndef SERVER_FOOTPRINT_H
 #define SERVER_FOOTPRINT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct budget;

@@ -20,8 +20,6 @@
 
 #include "server/counters.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct budget;

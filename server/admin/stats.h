@@ -25,7 +25,6 @@
 #define SERVER_ADMIN_STATS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct budget;

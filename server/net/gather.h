@@ -22,8 +22,6 @@
 #ifndef SERVER_NET_GATHER_H
 #define SERVER_NET_GATHER_H
 
-#include <stdint.h>
-
 struct conn;
 struct conn_host;
 struct gather;

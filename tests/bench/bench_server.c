@@ -159,11 +159,9 @@ void bench_thread_cpu(long pid, long thread, double *user_s, double *system_s)
     read_cpu(path, user_s, system_s);
 }
 
-long bench_seat(long pid, int core, int others)
+void bench_threads(long pid, void (*each)(void *context, long thread), void *context)
 {
     char path[48];
-    double most_s = -1;
-    long worker = 0;
     const struct dirent *entry;
 
     snprintf(path, sizeof(path), "/proc/%ld/task", pid);
@@ -172,19 +170,39 @@ long bench_seat(long pid, int core, int others)
         bench_fail(path, "cannot be read");
     while ((entry = readdir(threads)) != NULL) {
         const long thread = strtol(entry->d_name, NULL, 10);
-        double user_s;
-        double system_s;
 
-        if (thread == 0)
-            continue;
-        bind_thread(thread, others);
-        bench_thread_cpu(pid, thread, &user_s, &system_s);
-        if (user_s + system_s > most_s) {
-            most_s = user_s + system_s;
-            worker = thread;
-        }
+        if (thread != 0)
+            each(context, thread);
     }
     closedir(threads);
-    bind_thread(worker, core);
-    return worker;
+}
+
+struct seating {
+    long pid;
+    int others;
+    double most_s;
+    long worker;
+};
+
+static void look_at_thread(void *context, long thread)
+{
+    struct seating *seating = context;
+    double user_s;
+    double system_s;
+
+    bind_thread(thread, seating->others);
+    bench_thread_cpu(seating->pid, thread, &user_s, &system_s);
+    if (user_s + system_s > seating->most_s) {
+        seating->most_s = user_s + system_s;
+        seating->worker = thread;
+    }
+}
+
+long bench_seat(long pid, int core, int others)
+{
+    struct seating seating = {.pid = pid, .others = others, .most_s = -1};
+
+    bench_threads(pid, look_at_thread, &seating);
+    bind_thread(seating.worker, core);
+    return seating.worker;
 }

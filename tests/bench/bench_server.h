@@ -6,7 +6,6 @@
 #ifndef TESTS_BENCH_BENCH_SERVER_H
 #define TESTS_BENCH_BENCH_SERVER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +32,8 @@ long bench_server_pid(const struct bench_server *server);
 void bench_wait_settled(struct bench_server *server);
 /** bench_cpu() - user and system time of all threads of a process so far, in seconds. */
 void bench_cpu(long pid, double *user_s, double *system_s);
+/** bench_threads() - calls @each for the threads of a process; without any the program ends. */
+void bench_threads(long pid, void (*each)(void *context, long thread), void *context);
 /**
  * bench_seat() - the thread of a process that has worked most so far gets @core for itself.
  * @others: where all its others run from now on, or BENCH_ANY_CORE.

@@ -18,7 +18,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define STEP_BYTES    ((uint64_t)2 << 20) /* stored between two looks at the evictions */
 #define TIMEOUT_MS    30000

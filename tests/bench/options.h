@@ -9,7 +9,6 @@
 #ifndef TESTS_BENCH_OPTIONS_H
 #define TESTS_BENCH_OPTIONS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* One of @whole, @number and @text is where the argument goes; what stands there before is the

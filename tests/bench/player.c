@@ -4,7 +4,6 @@
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>

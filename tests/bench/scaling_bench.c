@@ -12,7 +12,6 @@
 #include "tests/bench/bench.h"
 #include "tests/corpus/corpus.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

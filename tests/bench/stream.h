@@ -24,7 +24,6 @@
 #include "tests/corpus/corpus.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define STREAM_BATCH_MAX 64u

@@ -5,7 +5,6 @@
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
@@ -69,24 +68,18 @@ static bool prefer(long thread, int priority)
     return sched_setscheduler((pid_t)thread, priority > 0 ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
 }
 
+static void prefer_to_load(void *good, long thread)
+{
+    if (!prefer(thread, SERVER_PRIORITY))
+        *(bool *)good = false;
+}
+
 bool tails_seat(long pid)
 {
-    char path[48];
     bool good = true;
-    const struct dirent *entry;
 
     (void)bench_seat(pid, TAILS_SERVER_CORE, TAILS_LOAD_CORE);
-    snprintf(path, sizeof(path), "/proc/%ld/task", pid);
-    DIR *threads = opendir(path);
-    if (threads == NULL)
-        bench_fail(path, "cannot be read");
-    while ((entry = readdir(threads)) != NULL) {
-        const long thread = strtol(entry->d_name, NULL, 10);
-
-        if (thread != 0 && !prefer(thread, SERVER_PRIORITY))
-            good = false;
-    }
-    closedir(threads);
+    bench_threads(pid, prefer_to_load, &good);
     return good;
 }
 

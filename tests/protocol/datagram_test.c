@@ -13,7 +13,6 @@
 #include "protocol/datagram.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define HEADER PROTOCOL_DATAGRAM_HEADER_BYTES
 

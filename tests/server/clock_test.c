@@ -12,7 +12,6 @@
 
 #include "server/clock.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 #define NOON_S 1800000000

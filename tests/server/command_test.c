@@ -17,7 +17,6 @@
 #include "server/cache/cache.h"
 #include "tests/server/rig.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

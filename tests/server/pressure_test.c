@@ -15,7 +15,6 @@
 #include "tests/server/live.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +116,28 @@ static void ask_without_reading(int fd, unsigned gets)
     }
 }
 
+/* The cache is full, and so many clients ask for the block. */
+static struct block begin_without_reading(const struct live *live, int *fds, unsigned clients,
+                                          unsigned gets)
+{
+    fill_cache(live);
+    const struct block block = store_block(live);
+
+    for (unsigned i = 0; i < clients; i++) {
+        fds[i] = live_connect(live);
+        ask_without_reading(fds[i], gets);
+    }
+    return block;
+}
+
+static void watch_held(const struct live *live)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        check_held(live);
+        live_nap_ms(20);
+    }
+}
+
 /* 40 clients that ask for 10 MB each and do not read: 400 MB asked for in 64. */
 static void test_slow_readers(void **state)
 {
@@ -126,17 +147,9 @@ static void test_slow_readers(void **state)
 
     (void)state;
     live_start(&live, "-m 64 -t 2");
-    fill_cache(&live);
-    struct block block = store_block(&live);
-    for (unsigned i = 0; i < clients; i++) {
-        fds[i] = live_connect(&live);
-        ask_without_reading(fds[i], gets);
-    }
+    struct block block = begin_without_reading(&live, fds, clients, gets);
     live_await_stat(&live, "zbud", "connections_held_bytes", clients * VALUE_BYTES / 10);
-    for (unsigned i = 0; i < 20; i++) {
-        check_held(&live);
-        live_nap_ms(20);
-    }
+    watch_held(&live);
     const int other = live_connect(&live);
     live_ask(other, "set o 0 0 1\r\nx\r\nget o\r\n", "STORED\r\nVALUE o 0 1\r\nx\r\nEND\r\n");
     for (unsigned i = 0; i < clients; i++) {
@@ -192,17 +205,9 @@ static void test_too_many_slow_readers(void **state)
 
     (void)state;
     live_start(&live, "-m 64 -t 2");
-    fill_cache(&live);
-    struct block block = store_block(&live);
-    for (unsigned i = 0; i < clients; i++) {
-        fds[i] = live_connect(&live);
-        ask_without_reading(fds[i], gets);
-    }
+    struct block block = begin_without_reading(&live, fds, clients, gets);
     live_await_stat(&live, "", "response_obj_oom", 1);
-    for (unsigned i = 0; i < 20; i++) {
-        check_held(&live);
-        live_nap_ms(20);
-    }
+    watch_held(&live);
     for (unsigned i = 0; i < clients; i++) {
         for (unsigned get = 0; get < gets; get++) {
             const int result = read_block_or_refusal(fds[i], &block);

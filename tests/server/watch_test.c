@@ -14,7 +14,6 @@
 #include "tests/instrumented.h"
 #include "tests/server/live.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

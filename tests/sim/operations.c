@@ -276,6 +276,18 @@ static void not_stored(struct sim *sim, struct subject *subject, const struct ca
     }
 }
 
+/* A drawn value of that key, by @store, which names sim->entry. */
+static enum cache_status store_value(struct sim *sim, const struct subject *subject,
+                                     struct cache_store *store, struct cache_stored *stored)
+{
+    memcpy(sim->entry, subject->key, subject->key_bytes);
+    store->value_bytes = sim_value(sim, subject->number, sim->entry + subject->key_bytes);
+    faults_arm();
+    enum cache_status status = cache_store(sim->worker, store, sim->now_s, stored);
+    sim->failures = faults_disarm();
+    return status;
+}
+
 static void do_store(struct sim *sim)
 {
     static const enum cache_mode MODES[] = {CACHE_SET,     CACHE_SET, CACHE_SET,         CACHE_ADD,
@@ -293,11 +305,7 @@ static void do_store(struct sim *sim)
         .cas_new = draw_cas(sim, known),
     };
     struct cache_stored stored = {.cas = 0};
-    memcpy(sim->entry, subject.key, subject.key_bytes);
-    store.value_bytes = sim_value(sim, subject.number, sim->entry + subject.key_bytes);
-    faults_arm();
-    enum cache_status status = cache_store(sim->worker, &store, sim->now_s, &stored);
-    sim->failures = faults_disarm();
+    enum cache_status status = store_value(sim, &subject, &store, &stored);
     /* Only now, as making room may have evicted the very item. */
     enum cache_status should = wanted(sim, known, &store);
     CHECK(sim, status == should || (status == CACHE_NO_MEMORY && should != CACHE_TOO_LARGE));
@@ -372,11 +380,7 @@ static void do_join(struct sim *sim)
         .cas_new = draw_cas(sim, known),
     };
     struct cache_stored stored = {.cas = 0};
-    memcpy(sim->entry, subject.key, subject.key_bytes);
-    store.value_bytes = sim_value(sim, subject.number, sim->entry + subject.key_bytes);
-    faults_arm();
-    enum cache_status status = cache_store(sim->worker, &store, sim->now_s, &stored);
-    sim->failures = faults_disarm();
+    enum cache_status status = store_value(sim, &subject, &store, &stored);
     if (status == CACHE_NO_MEMORY) {
         out_of_memory(sim, 2 * (store.key_bytes + store.value_bytes + known->value_bytes));
         return;

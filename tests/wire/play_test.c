@@ -15,7 +15,6 @@
 
 #include "tests/wire/play.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #include "zbud/pool.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static struct zbud_handle alloc(struct rig *rig, size_t bytes)
 {
