@@ -131,6 +131,7 @@ static void *run(void *context)
     uint32_t measured_s = 0;
     uint64_t pause_us;
 
+    thread_set_name("zb-maintenance");
     do {
         be_nice(maintenance);
         pause_us = work(maintenance);

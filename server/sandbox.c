@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,6 +110,8 @@ static const struct rule RULES[] = {
     READ(openat, 2),
     /* Threads, not processes. */
     {SCMP_SYS(clone), 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM},
+    /* How a thread is called (thread.h). */
+    {SCMP_SYS(prctl), 0, ~(scmp_datum_t)0, PR_SET_NAME},
     /* To tell systemd that it stops. */
     {SCMP_SYS(socket), 0, ~(scmp_datum_t)0, AF_UNIX},
     /* How much there is to read (--http: libevent's buffers ask). */

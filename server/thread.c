@@ -3,6 +3,8 @@
 
 #include "server/limits.h"
 
+#include <assert.h>
+
 bool thread_start(pthread_t *thread, void *(*run)(void *context), void *context)
 {
     pthread_attr_t attributes;
@@ -14,4 +16,10 @@ bool thread_start(pthread_t *thread, void *(*run)(void *context), void *context)
                          pthread_create(thread, &attributes, run, context) == 0;
     (void)pthread_attr_destroy(&attributes);
     return started;
+}
+
+void thread_set_name(const char *name)
+{
+    const int failed = pthread_setname_np(pthread_self(), name);
+    assert(!failed);
 }

@@ -13,4 +13,7 @@
 bool thread_start(pthread_t *thread, void *(*run)(void *context), void *context)
     __attribute__((warn_unused_result));
 
+/** thread_set_name() - what "top -H" and perf call the thread that calls; at most 15 bytes. */
+void thread_set_name(const char *name);
+
 #endif

@@ -458,6 +458,7 @@ static void *run(void *context)
 {
     struct http *http = context;
 
+    thread_set_name("zb-http");
     if (event_base_dispatch(http->base) < 0) {
         log_say(http->log, LOG_ALWAYS, "--http: event loop failed: %s", strerror(errno));
     }

@@ -234,6 +234,7 @@ static void *run(void *context)
     struct watch *watch = context;
     unsigned pause_us = LIMITS_WATCH_PAUSE_US;
 
+    thread_set_name("zb-watch");
     /* Requests go first. A system that knows no priorities of threads does without. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LIMITS_WATCH_NICE);
     while (wait_for(watch, pause_us)) {

@@ -126,6 +126,7 @@ static void *run_worker(void *context)
 {
     struct worker *worker = context;
 
+    thread_set_name("zb-worker");
     while (!atomic_load(&worker->stopping)) {
         serve(worker, TAILQ_EMPTY(&worker->host.ready));
     }

@@ -183,6 +183,7 @@ static void must(bool good)
 
 static void *add_one(void *context)
 {
+    must(pthread_setname_np(pthread_self(), "adds-one") == 0);
     ++*(int *)context;
     return NULL;
 }
