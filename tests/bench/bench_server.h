@@ -35,11 +35,12 @@ void bench_cpu(long pid, double *user_s, double *system_s);
 /** bench_threads() - calls @each for the threads of a process; without any the program ends. */
 void bench_threads(long pid, void (*each)(void *context, long thread), void *context);
 /**
- * bench_seat() - the thread of a process that has worked most so far gets @core for itself.
+ * bench_seat() - the worker thread of a server that has one gets @core for itself.
  * @others: where all its others run from now on, or BENCH_ANY_CORE.
  *
- * For a server of one worker thread that was filled: what it does beside requests does not take
- * their core then. Returns the thread, for bench_thread_cpu().
+ * What it does beside requests does not take their core then. The worker is known by its name, as
+ * the busiest may be another once a server has learned; where none has that name, it is that one.
+ * Returns the thread, for bench_thread_cpu().
  */
 long bench_seat(long pid, int core, int others);
 /** bench_thread_cpu() - of one thread of a process. */
