@@ -45,7 +45,8 @@ struct choices {
 struct bench {
     struct choices skews;
     struct choices writes_percent;
-    double memory_percent, churn_permille, ttl_percent;
+    struct choices memory_percents;
+    double churn_permille, ttl_percent;
     uint64_t keys, warm, requests, rest_s;
     uint64_t engine, maintain, rate;
     const char *corpus_name;
@@ -55,7 +56,9 @@ struct bench {
     const char *programs[SERVERS_COUNT];
     const char *folder;
     struct corpus *corpus;
-    uint64_t *ids; /* by key */
+    uint64_t *ids;  /* by key */
+    double data_mb; /* what all would take in memcached */
+    double memory_percent;
     uint64_t memory_mb;
     uint64_t resident_mb; /* that memcached reaches with it */
 };
@@ -105,11 +108,9 @@ static void open_items(struct bench *bench)
     for (uint32_t key = 0; key < count; key++)
         bench->ids[key] = corpus_draw(bench->corpus);
     stream = open_stream(bench, 1, 0);
-    bench->memory_mb =
-        (uint64_t)((double)stream_data_bytes(stream) * bench->memory_percent / 100 / 1048576);
-    printf("%" PRIu32 " keys of %s (%s), %.0f MB in memcached; memory %.0f %%: %" PRIu64 " MB\n",
-           count, bench->corpus_name, corpus_origin(bench->folder),
-           (double)stream_data_bytes(stream) / 1048576, bench->memory_percent, bench->memory_mb);
+    bench->data_mb = (double)stream_data_bytes(stream) / 1048576;
+    printf("%" PRIu32 " keys of %s (%s), %.0f MB in memcached\n", count, bench->corpus_name,
+           corpus_origin(bench->folder), bench->data_mb);
     stream_free(stream);
 }
 
@@ -269,11 +270,29 @@ static void measure_wire(struct bench *bench, double skew, double writes_percent
     stream_free(stream);
 }
 
+/* All skews and shares of writes, with so much memory. */
+static void measure_all(struct bench *bench, double memory_percent)
+{
+    bench->memory_percent = memory_percent;
+    bench->memory_mb = (uint64_t)(bench->data_mb * memory_percent / 100);
+    printf("memory %.0f %%: %" PRIu64 " MB\n", memory_percent, bench->memory_mb);
+    if (bench->engine != 0) {
+        print_engine_head();
+    } else {
+        learn_resident(bench);
+        print_wire_head(bench);
+    }
+    for (unsigned i = 0; i < bench->skews.count; i++) {
+        for (unsigned j = 0; j < bench->writes_percent.count; j++)
+            (bench->engine != 0 ? measure_engine : measure_wire)(bench, bench->skews.values[i],
+                                                                 bench->writes_percent.values[j]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct bench bench = {
         .keys = 1000000,
-        .memory_percent = 15,
         .churn_permille = 2,
         .ttl_percent = 10,
         .maintain = 20,
@@ -284,13 +303,15 @@ int main(int argc, char **argv)
         .folder = getenv("ZBCACHED_CORPORA"),
     };
     struct choices *skews = &bench.skews, *writes = &bench.writes_percent;
+    struct choices *memories = &bench.memory_percents;
     const struct options_row rows[] = {
         {"skew", "S", .number = skews->values, .min = .01, .max = 10, .count = &skews->count,
          .room = POINTS_MAX},
         {"writes", "PERCENT", .number = writes->values, .max = 100, .count = &writes->count,
          .room = POINTS_MAX},
         {"keys", "N", .whole = &bench.keys, .min = 1000, .max = UINT32_MAX - 1},
-        {"memory-pct", "P", .number = &bench.memory_percent, .min = .1, .max = 1000},
+        {"memory-pct", "P", .number = memories->values, .min = .1, .max = 1000,
+         .count = &memories->count, .room = POINTS_MAX},
         {"corpus", "NAME", .text = &bench.corpus_name},
         {"churn", "PERMILLE", .number = &bench.churn_permille, .max = 1000},
         {"ttl-pct", "P", .number = &bench.ttl_percent, .max = 100},
@@ -309,23 +330,16 @@ int main(int argc, char **argv)
         *skews = (struct choices){3, {.8, 1, 1.2}};
     if (writes->count == 0)
         *writes = (struct choices){2, {5, 30}};
+    if (memories->count == 0)
+        *memories = (struct choices){1, {15}};
     if (bench.warm == 0)
         bench.warm = 2 * bench.keys;
     if (bench.requests == 0)
         bench.requests = 2 * bench.keys;
     open_items(&bench);
     bench.csv = csv_open(bench.csv_path, "hitratio");
-    if (bench.engine != 0) {
-        print_engine_head();
-    } else {
-        learn_resident(&bench);
-        print_wire_head(&bench);
-    }
-    for (unsigned i = 0; i < bench.skews.count; i++) {
-        for (unsigned j = 0; j < bench.writes_percent.count; j++)
-            (bench.engine != 0 ? measure_engine : measure_wire)(&bench, bench.skews.values[i],
-                                                                bench.writes_percent.values[j]);
-    }
+    for (unsigned i = 0; i < memories->count; i++)
+        measure_all(&bench, memories->values[i]);
     csv_close(bench.csv);
     corpus_free(bench.corpus);
     free(bench.ids);
