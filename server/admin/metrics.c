@@ -32,8 +32,7 @@ struct row {
     const char *help;   /* NULL: of the same name as the row before */
     bool gauge;         /* else a counter */
     number_fn *number;
-    size_t figure;  /* offset in struct cache_figures, plus 1 */
-    size_t counter; /* enum counter, plus 1 */
+    size_t member; /* offset of a number of 64 bits in struct snapshot */
 };
 
 static double get_started(const struct snapshot *snapshot)
@@ -72,14 +71,10 @@ static double get_threads(const struct snapshot *snapshot)
     return snapshot->sources->config->threads;
 }
 
-static double get_conns_held(const struct snapshot *snapshot)
-{
-    return (double)snapshot->budget.held_bytes;
-}
-
-#define COUNTER(which)        .counter = (which) + 1
-#define FIGURE(member)        .figure = offsetof(struct cache_figures, member) + 1
-#define LEVEL(member)         .gauge = true, FIGURE(member)
+#define TAKEN(which)          .member = offsetof(struct snapshot, which)
+#define COUNTER(which)        TAKEN(counted[which])
+#define FIGURE(which)         TAKEN(cache.which)
+#define LEVEL(which)          .gauge = true, FIGURE(which)
 #define LABELLED(called, set) .name = (called), .labels = (set)
 #define COMMANDS              "zbcached_commands_total"
 #define PAGES                 "zbcached_pages"
@@ -135,7 +130,7 @@ static const struct row ROWS[] = {
     {.name = "zbcached_connections_memory_bytes",
      .help = "Held for unfinished requests and replies.",
      .gauge = true,
-     .number = get_conns_held},
+     TAKEN(budget.held_bytes)},
     {.name = "zbcached_received_bytes_total",
      .help = "Read from clients.",
      COUNTER(COUNTER_BYTES_READ)},
@@ -219,17 +214,13 @@ static const struct row ROWS[] = {
 
 static void put_value(struct text *text, const struct row *row, const struct snapshot *snapshot)
 {
-    uint64_t value = 0;
+    uint64_t value;
 
     if (row->number != NULL) {
         text_put(text, "%.15g\n", row->number(snapshot));
         return;
     }
-    if (row->figure > 0) {
-        memcpy(&value, (const char *)&snapshot->cache + row->figure - 1, sizeof(value));
-    } else {
-        value = snapshot->counted[row->counter - 1];
-    }
+    memcpy(&value, (const char *)snapshot + row->member, sizeof(value));
     text_put(text, "%" PRIu64 "\n", value);
 }
 

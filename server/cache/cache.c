@@ -374,7 +374,6 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
 {
     struct cache *cache = worker->cache;
     if (too_large(cache, store)) {
-        atomic_fetch_add_explicit(&cache->too_large, 1, memory_order_relaxed);
         return CACHE_TOO_LARGE;
     }
     enum cache_status status = CACHE_NO_MEMORY;
@@ -749,7 +748,6 @@ void cache_figures(struct cache *cache, struct cache_figures *figures)
 {
     struct histogram reclaim_ns = {.total = 0};
     *figures = (struct cache_figures){
-        .too_large = atomic_load_explicit(&cache->too_large, memory_order_relaxed),
         .no_memory = atomic_load_explicit(&cache->no_memory, memory_order_relaxed),
     };
     arena_figures(cache, figures);
@@ -837,7 +835,6 @@ void cache_map(const struct cache *cache, struct cache_map *map)
 
 void cache_figures_reset(struct cache *cache)
 {
-    atomic_store_explicit(&cache->too_large, 0, memory_order_relaxed);
     atomic_store_explicit(&cache->no_memory, 0, memory_order_relaxed);
     for (unsigned i = 0; i < cache->config.shards; i++)
         shard_figures_reset(cache->shards[i]);

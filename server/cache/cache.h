@@ -435,7 +435,7 @@ struct cache_figures {
     /* Of all reclaims, how many took less than 2^(CACHE_TIMES_POWER + i) ns; what they took. */
     uint64_t reclaims_below[CACHE_TIMES], reclaims, reclaims_ns;
     uint64_t crawler_checked, crawler_reclaimed;
-    uint64_t too_large, no_memory;
+    uint64_t no_memory; /* stores that were refused for want of it */
 };
 /** cache_figures() - summed over the shards, each read under its lock. */
 void cache_figures(struct cache *cache, struct cache_figures *figures);

@@ -29,7 +29,6 @@ struct cache {
     struct shard *shards[CACHE_SHARDS_MAX];
     /* As the last maintenance saw it, for evictions nobody gave a time for. */
     _Atomic uint32_t now_s;
-    _Atomic uint64_t too_large;
     _Atomic uint64_t no_memory;
     _Atomic uint64_t learned;
     struct savings savings;
