@@ -218,6 +218,7 @@ const char *call_store_line(enum cache_status status)
     case CACHE_NO_MEMORY:
     case CACHE_NOT_NUMBER:
     case CACHE_NO_ROOM:
+    case CACHE_MORE:
         break;
     }
     return "SERVER_ERROR out of memory storing object";
@@ -255,20 +256,24 @@ void call_refuse_store(const struct call *call, enum cache_mode mode, enum cache
 
 static enum command_outcome execute_store(struct call *call)
 {
-    const struct protocol_request *request = call->request;
+    struct protocol_request *request = call->request;
     const struct protocol_slice key = request->key;
     struct command_look look;
 
-    call_count_key(call, key.data, key.bytes);
-    call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
     if (request->too_large) {
+        call_count_key(call, key.data, key.bytes);
+        call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
         call_refuse_store(call, call->row->mode, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
+    }
+    if (call_store_waits(call, key.bytes)) {
+        return COMMAND_PAUSE;
     }
     call_look(call, key, &look);
     /* From here on the command line is gone: the key stands on it, right before the value. */
     uint8_t *const entry = request->value.data - key.bytes;
     memmove(entry, key.data, key.bytes);
+    request->key.data = entry;
     const struct cache_store store = {
         .entry = entry,
         .key_bytes = key.bytes,
@@ -277,8 +282,14 @@ static enum command_outcome execute_store(struct call *call)
         .flags = request->flags,
         .expiry_s = call_expiry(request->exptime, call->now_s),
         .cas = request->cas_unique,
+        .owner = request,
     };
     const enum cache_status status = cache_store(call->command->worker, &store, call->now_s, NULL);
+    if (status == CACHE_MORE) {
+        return COMMAND_PAUSE;
+    }
+    call_count_key(call, entry, key.bytes);
+    call_count_prefix(call, entry, key.bytes, PREFIX_SET);
     call_count_store(call, call->row->mode, status);
     command_tell_store(&look, &store, status);
     return call_answer(call, call_store_line(status));
@@ -352,6 +363,7 @@ static enum command_outcome execute_arith(struct call *call)
     case CACHE_TOO_LARGE:
     case CACHE_NO_MEMORY:
     case CACHE_NO_ROOM:
+    case CACHE_MORE:
         break;
     }
     return call_answer(call, "SERVER_ERROR out of memory");
@@ -677,6 +689,7 @@ enum command_outcome command_execute(struct command *command, struct protocol_re
 void command_forget(struct command *command, const struct protocol_request *request)
 {
     admin_forget(command->admin, request);
+    cache_store_forget(command->worker, request);
 }
 
 void command_refuse(struct command *command, struct protocol_request *request,

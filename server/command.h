@@ -12,14 +12,17 @@
  * Words: a reply has *room* for what still fits its memory. A request *suspends* when the reply
  * has too little: the caller makes room (writes what is there, or gets a larger reply) and
  * executes the same request again, which goes on with its next key. One that names many keys also
- * suspends after COMMAND_KEYS_MAX of them, so that the caller can turn to others in between.
+ * suspends after COMMAND_KEYS_MAX of them, and one that stores a large value after each part of it
+ * (cache_store()), so that the caller can turn to others in between.
  *
  * Invariants:
- *   COMMAND-1  NEEDS_ROOM and MORE have changed nothing but what was answered already: whole VALUE
- *              blocks of the keys that request->keys no longer holds.
+ *   COMMAND-1  NEEDS_ROOM, MORE and PAUSE have changed nothing but what was answered already: whole
+ *              VALUE blocks of the keys that request->keys no longer holds.
  *   COMMAND-2  with @room_bytes free the same call makes progress.
  *   COMMAND-3  noreply: neither success nor error writes a byte (of verbs that have it).
- *   COMMAND-4  PAUSE has written a byte, or done a bounded piece of work towards one.
+ *   COMMAND-4  PAUSE has written a byte, or done a bounded piece of work towards one; or it waits
+ *              until what the reply has is written, or for another request of the same thread that
+ *              said PAUSE. One that is waited for has an empty reply, so it waits for no client.
  *
  * Threads: a struct command belongs to one thread; what it shares is safe for all.
  */

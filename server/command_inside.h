@@ -119,6 +119,15 @@ const char *call_store_line(enum cache_status status);
  */
 void call_refuse_store(const struct call *call, enum cache_mode mode, enum cache_status status);
 
+/**
+ * call_store_waits() - a store that goes on in parts begins when all before it is answered: else a
+ * client that takes no answers could have the stores of others wait for his.
+ */
+static inline bool call_store_waits(const struct call *call, size_t key_bytes)
+{
+    return key_bytes + call->request->value.bytes > CACHE_PART_BYTES && call->reply->used > 0;
+}
+
 /** call_meta_key() - the key of a meta command, decoded to @room where it is base64. */
 struct protocol_slice call_meta_key(const struct protocol_request *request,
                                     uint8_t room[CACHE_KEY_BYTES_MAX]);

@@ -373,8 +373,9 @@ static enum cache_mode store_mode(const struct call *call)
     return has(call, 'I') ? CACHE_CAS_OR_STALE : CACHE_CAS;
 }
 
-/* Moves the key up to the value, over the line: what is repeated of that is copied before. */
-static struct cache_store store_of(const struct call *call)
+/* Moves the key up to the value, over the line: what is repeated of that is copied before. @line:
+ * what stood there. */
+static struct cache_store store_of(const struct call *call, uint8_t line[CACHE_KEY_BYTES_MAX])
 {
     const struct protocol_request *request = call->request;
     uint8_t room[CACHE_KEY_BYTES_MAX];
@@ -384,6 +385,7 @@ static struct cache_store store_of(const struct call *call)
     const bool creates = joins && has(call, 'N');
     uint8_t *const entry = request->value.data - key.bytes;
 
+    memcpy(line, entry, key.bytes);
     memmove(entry, key.data, key.bytes);
     return (struct cache_store){
         .entry = entry,
@@ -397,6 +399,7 @@ static struct cache_store store_of(const struct call *call)
         .create = creates,
         .cas_given = has(call, 'E'),
         .cas_new = request->meta.cas_new,
+        .owner = request,
     };
 }
 
@@ -415,6 +418,7 @@ static const char *store_code(enum cache_status status)
     case CACHE_NO_MEMORY:
     case CACHE_NOT_NUMBER:
     case CACHE_NO_ROOM:
+    case CACHE_MORE:
         break;
     }
     return NULL;
@@ -441,11 +445,14 @@ enum command_outcome execute_ms(struct call *call)
 {
     const struct protocol_request *request = call->request;
     struct answer answer = answer_to(call);
-    uint8_t key[CACHE_KEY_BYTES_MAX], opaque[PROTOCOL_OPAQUE_BYTES_MAX];
+    uint8_t key[CACHE_KEY_BYTES_MAX], opaque[PROTOCOL_OPAQUE_BYTES_MAX], line[CACHE_KEY_BYTES_MAX];
 
     if (request->too_large) {
         call_refuse_store(call, CACHE_SET, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
+    }
+    if (call_store_waits(call, request->key.bytes)) {
+        return COMMAND_PAUSE;
     }
     if (has(call, 'k')) {
         memcpy(key, answer.key.data, answer.key.bytes);
@@ -453,16 +460,20 @@ enum command_outcome execute_ms(struct call *call)
     }
     memcpy(opaque, answer.opaque.data, answer.opaque.bytes);
     answer.opaque.data = opaque;
-    const struct cache_store store = store_of(call);
+    const struct cache_store store = store_of(call, line);
     struct cache_stored stored = {.cas = 0};
     struct command_look look;
 
     command_look(call->command->writer, call->command->worker, store.entry, store.key_bytes,
                  call->now_s, &look);
-    call_count_key(call, store.entry, store.key_bytes);
-    call_count_prefix(call, store.entry, store.key_bytes, PREFIX_SET);
     const enum cache_status status =
         cache_store(call->command->worker, &store, call->now_s, &stored);
+    if (status == CACHE_MORE) { /* the line as it came, to be read again */
+        memcpy(request->value.data - store.key_bytes, line, store.key_bytes);
+        return COMMAND_PAUSE;
+    }
+    call_count_key(call, store.entry, store.key_bytes);
+    call_count_prefix(call, store.entry, store.key_bytes, PREFIX_SET);
     call_count_store(call, store.mode, status);
     command_tell_store(&look, &store, status);
     if (store_code(status) == NULL) {
@@ -561,6 +572,7 @@ static enum command_outcome arith_failed(const struct call *call, bool increment
     case CACHE_TOO_LARGE:
     case CACHE_NO_MEMORY:
     case CACHE_NO_ROOM:
+    case CACHE_MORE:
         break;
     }
     return call_answer(call, "SERVER_ERROR out of memory");

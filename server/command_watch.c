@@ -91,6 +91,7 @@ static enum watch_stored stored_of(enum cache_status status)
     case CACHE_NOT_STORED:
     case CACHE_NOT_NUMBER:
     case CACHE_NO_ROOM:
+    case CACHE_MORE:
         break;
     }
     return WATCH_NOT_STORED;

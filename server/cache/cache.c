@@ -43,7 +43,12 @@ struct cache_worker {
     uint8_t *edit;
     size_t edit_bytes;
     struct prepare prepare;
+    /* What is stored in parts, and who stores it; NULL: nobody. */
+    struct prepare parts;
+    const void *parts_owner;
 };
+
+static_assert(CACHE_PART_BYTES == CODEC_BLOCK_BYTES, "a part is a block");
 
 static bool config_valid(const struct cache_config *config)
 {
@@ -155,6 +160,7 @@ struct cache_worker *cache_worker_new(struct cache *cache)
     worker->codec = codec_new(0);
     worker->prepare.cache = cache;
     worker->prepare.codec = worker->codec;
+    worker->parts = worker->prepare;
     worker->edit = malloc(EDIT_KEEP_BYTES);
     worker->edit_bytes = EDIT_KEEP_BYTES;
     if (worker->codec == NULL || worker->edit == NULL) {
@@ -168,6 +174,7 @@ void cache_worker_free(struct cache_worker *worker)
 {
     if (worker == NULL)
         return;
+    cache_store_forget(worker, worker->parts_owner);
     if (worker->edit_bytes > EDIT_KEEP_BYTES)
         cache_uncharge(worker->cache, worker->edit_bytes);
     cache_uncharge(worker->cache, worker_bytes());
@@ -368,6 +375,44 @@ static void fill_put(struct shard_put *put, const struct cache_store *store)
     put->keep_extras = store->mode == CACHE_CAS_OR_STALE;
 }
 
+/* One part of an entry; of one store at a time. Parts of several by turns would have others on this
+ * thread wait for as many blocks. */
+static enum cache_status prepare_next(struct cache_worker *worker, const struct cache_store *store,
+                                      enum codec_level level, bool waits, struct shard_put *put)
+{
+    struct prepare *parts = &worker->parts;
+    if (worker->parts_owner == NULL) {
+        worker->parts_owner = store->owner;
+        prepare_begin(parts, level, waits);
+    } else if (worker->parts_owner != store->owner) {
+        return CACHE_MORE;
+    }
+    parts->classes = worker->prepare.classes;
+    parts->now_s = worker->prepare.now_s;
+    enum cache_status status = prepare_part(parts, store->entry, put);
+    if (status != CACHE_MORE)
+        worker->parts_owner = NULL;
+    return status;
+}
+
+static enum cache_status prepare_entry(struct cache_worker *worker, const struct cache_store *store,
+                                       enum codec_level level, bool waits, struct shard_put *put)
+{
+    if (store->owner != NULL && store->key_bytes + store->value_bytes > CACHE_PART_BYTES)
+        return prepare_next(worker, store, level, waits, put);
+    bool done = waits ? prepare_fresh(&worker->prepare, store->entry, put)
+                      : prepare_put(&worker->prepare, level, store->entry, put);
+    return done ? CACHE_OK : CACHE_NO_MEMORY;
+}
+
+void cache_store_forget(struct cache_worker *worker, const void *owner)
+{
+    if (owner == NULL || owner != worker->parts_owner)
+        return;
+    large_drop(&worker->parts.large);
+    worker->parts_owner = NULL;
+}
+
 static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
                                      const struct cache_store *store, struct shard_put *put,
                                      enum codec_level level, uint32_t now_s, uint64_t *cas)
@@ -376,12 +421,11 @@ static enum cache_status store_entry(struct cache_worker *worker, uint64_t hash,
     if (too_large(cache, store)) {
         return CACHE_TOO_LARGE;
     }
-    enum cache_status status = CACHE_NO_MEMORY;
     worker->prepare.classes = current_hold(&cache->current, &worker->reader);
     worker->prepare.now_s = now_s;
     bool waits = can_wait(cache, shard_of(cache, hash), store) && level == CODEC_FAST;
-    if (waits ? prepare_fresh(&worker->prepare, store->entry, put)
-              : prepare_put(&worker->prepare, level, store->entry, put)) {
+    enum cache_status status = prepare_entry(worker, store, level, waits, put);
+    if (status == CACHE_OK) {
         status = put_with_room(cache, hash, put, now_s, cas);
         if (status != CACHE_OK)
             prepare_drop(&worker->prepare, put);
@@ -492,6 +536,7 @@ static enum cache_status join_nothing(struct cache_worker *worker, const struct 
     if (!store->create)
         return CACHE_NOT_FOUND;
     add.mode = CACHE_ADD;
+    add.owner = NULL;
     return cache_store(worker, &add, now_s, stored);
 }
 

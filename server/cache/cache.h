@@ -23,6 +23,8 @@
 #define CACHE_KEY_BYTES_MAX    250u
 #define CACHE_ITEM_BYTES_MAX   (128u << 20)
 #define CACHE_NEVER            UINT32_MAX
+/* An entry of more than this may be stored in parts of this size. */
+#define CACHE_PART_BYTES       (64u << 10)
 #define CACHE_SHARDS_MAX       64u
 /* What the index can name pages of: 512 GiB, but for 2 MiB. */
 #define CACHE_MEMORY_BYTES_MAX (((size_t)1 << 39) - ((size_t)2 << 20))
@@ -40,6 +42,7 @@ enum cache_status {
     CACHE_NO_MEMORY,
     CACHE_NOT_NUMBER, /* incr, decr of a value that is none */
     CACHE_NO_ROOM,    /* get: the place function returned NULL */
+    CACHE_MORE,       /* a store in parts is not done */
 };
 
 /* An item that was evicted. */
@@ -230,6 +233,9 @@ struct cache_store {
     bool create;    /* append, prepend: where there is no item, it is stored as it is */
     bool cas_given; /* the new item's cas is this one */
     uint64_t cas_new;
+    /* NULL: stored in one go. Else who stores, told by that address: an entry of more than
+     * CACHE_PART_BYTES is stored in parts. */
+    const void *owner;
 };
 
 struct cache_stored {
@@ -244,10 +250,20 @@ struct cache_stored {
  * Errors: CACHE_NOT_STORED, CACHE_EXISTS, CACHE_NOT_FOUND (cas), CACHE_TOO_LARGE and
  * CACHE_NO_MEMORY: nothing stored; a CACHE_SET that fails removes the old item, as memcached does,
  * the others keep it.
+ *
+ * In parts: CACHE_MORE until it is done, after each block compressed or copied (some 150 us; and
+ * the eviction of its 16 pages at most). The same is called again then, with whatever came of the
+ * entry's address and with the time of that moment; other calls may come between. Nobody can see
+ * any of it before, but its pages are taken. Append and prepend are never stored so. A worker has
+ * one such store at a time: of others' it does nothing and answers CACHE_MORE. So an owner goes on
+ * with his, or forgets it, and does not wait for anything else meanwhile.
  */
 enum cache_status cache_store(struct cache_worker *worker, const struct cache_store *store,
                               uint32_t now_s, struct cache_stored *stored)
     __attribute__((warn_unused_result));
+/** cache_store_forget() - a store that answered CACHE_MORE does not go on: its pages are free. Any
+ * other owner is fine. */
+void cache_store_forget(struct cache_worker *worker, const void *owner);
 
 enum cache_status cache_delete(struct cache_worker *worker, const void *key, size_t key_bytes,
                                uint32_t now_s) __attribute__((warn_unused_result));

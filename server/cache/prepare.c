@@ -76,6 +76,36 @@ bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_p
     return true;
 }
 
+void prepare_begin(struct prepare *prepare, enum codec_level level, bool fresh)
+{
+    large_begin(&prepare->large, prepare->cache->arena, room_for_page, prepare);
+    prepare->parts_bytes = 0;
+    prepare->compress = !fresh && prepare->cache->config.compress && level != CODEC_RAW;
+    prepare->fresh = fresh;
+}
+
+enum cache_status prepare_part(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
+{
+    size_t entry_bytes = put->key_bytes + put->value_bytes;
+    size_t bytes = entry_bytes - prepare->parts_bytes;
+    if (bytes > CODEC_BLOCK_BYTES)
+        bytes = CODEC_BLOCK_BYTES;
+    if (!room_for_page(prepare) ||
+        !large_put_entry(&prepare->large, prepare->codec, entry + prepare->parts_bytes, bytes,
+                         prepare->compress)) {
+        large_drop(&prepare->large);
+        return CACHE_NO_MEMORY;
+    }
+    prepare->parts_bytes += bytes;
+    if (prepare->parts_bytes < entry_bytes)
+        return CACHE_MORE;
+    put_large(prepare, put);
+    put->kind = prepare->fresh
+                    ? KIND_FRESH
+                    : classes_choose(prepare->classes, entry, put->key_bytes, entry_bytes);
+    return CACHE_OK;
+}
+
 static bool write_again(struct prepare *prepare, prepare_read_fn *read, void *context,
                         uint8_t *buffer, size_t entry_bytes)
 {

@@ -16,6 +16,10 @@ struct prepare {
     const struct classes *classes; /* to compress by; the owner holds them. NULL: no dictionary */
     uint32_t now_s;
     struct large_writer large;
+    /* Of an entry that is put in parts: */
+    size_t parts_bytes; /* how much of it is in pages */
+    bool compress;
+    bool fresh;
 };
 
 /**
@@ -32,6 +36,20 @@ bool prepare_put(struct prepare *prepare, enum codec_level level, const uint8_t 
 bool prepare_can_wait(size_t entry_bytes);
 /** prepare_fresh() - prepare_put() of such an entry as it is. */
 bool prepare_fresh(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
+    __attribute__((warn_unused_result));
+
+/** prepare_begin() - what prepare_part() is called for next is an entry's first part; it is kept as
+ * it is if @fresh. */
+void prepare_begin(struct prepare *prepare, enum codec_level level, bool fresh);
+/**
+ * prepare_part() - prepare_put() or prepare_fresh() of an entry of more than a block, a block a
+ * call. Between two the entry may move. Between the first and the last nothing else is prepared
+ * with @prepare; large_drop() ends it before.
+ *
+ * Returns CACHE_OK with all of @put set, CACHE_MORE, or CACHE_NO_MEMORY where there are no pages:
+ * it has none then.
+ */
+enum cache_status prepare_part(struct prepare *prepare, const uint8_t *entry, struct shard_put *put)
     __attribute__((warn_unused_result));
 
 /** prepare_read_fn - a block of an entry to @out; its length, 0: it is gone. */

@@ -408,6 +408,111 @@ static void test_many_keys_come_in_parts(void **state)
     }
 }
 
+/* ---- large values, stored in parts ---- */
+
+#define LARGE_BYTES 500000u
+
+/* One store that is executed part by part, with others in between. */
+struct partwise {
+    uint8_t *bytes;
+    struct protocol_request request;
+    uint8_t memory[4096];
+    struct protocol_reply reply;
+};
+
+static void begin_store(struct partwise *store, const char *line)
+{
+    const size_t line_bytes = strlen(line);
+    struct protocol_parsed parsed;
+
+    store->bytes = malloc(line_bytes + LARGE_BYTES + 2);
+    assert_non_null(store->bytes);
+    memcpy(store->bytes, line, line_bytes);
+    memset(store->bytes + line_bytes, 'v', LARGE_BYTES);
+    memcpy(store->bytes + line_bytes + LARGE_BYTES, "\r\n", 2);
+    assert_int_equal(protocol_parse(store->bytes, line_bytes + LARGE_BYTES + 2, 1 << 20, &parsed),
+                     PROTOCOL_REQUEST);
+    store->request = parsed.request;
+    store->reply =
+        (struct protocol_reply){.data = store->memory, .capacity = sizeof(store->memory)};
+}
+
+static enum command_outcome go_on(struct rig *rig, struct partwise *store)
+{
+    size_t room_bytes = 0;
+    return command_execute(rig->command, &store->request, &store->reply, rig->now_s, &room_bytes);
+}
+
+static void expect_reply(struct partwise *store, const char *answer)
+{
+    assert_int_equal(store->reply.used, strlen(answer));
+    assert_memory_equal(store->memory, answer, strlen(answer));
+    free(store->bytes);
+}
+
+/* Whatever its line is like, of which the key is moved and more is repeated. */
+static void test_large_store_in_parts(void **state)
+{
+    static const char *const cases[][2] = {
+        {"set large 7 0 500000\r\n", "STORED\r\n"},
+        {"set large 7 0 500000 noreply\r\n", ""},
+        {"replace large 7 0 500000\r\n", "STORED\r\n"},
+        {"ms large 500000 F7 k Oopaque s\r\n", "HD klarge Oopaque s500000\r\n"},
+        {"ms bGFyZ2U= 500000 b F7 k O123\r\n", "HD kbGFyZ2U= b O123\r\n"},
+        {"ms large 500000 F7 q\r\n", ""},
+        {"ms large 500000 F7 ME k\r\n", "NS klarge\r\n"},
+    };
+    struct rig *rig = *state;
+    struct partwise store;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned parts = 0;
+        rig_expect(rig, "stats reset\r\n", "RESET\r\n");
+        begin_store(&store, cases[i][0]);
+        while (go_on(rig, &store) == COMMAND_PAUSE) {
+            assert_int_equal(store.reply.used, 0);
+            assert_int_equal(rig_stat(rig, "", "cmd_set"), parts++);
+            rig_expect(rig, "set other 0 0 1\r\n1\r\n", "STORED\r\n");
+        }
+        assert_int_equal(parts, LARGE_BYTES / (64 << 10));
+        assert_int_equal(rig_stat(rig, "", "cmd_set"), parts + 1);
+        expect_reply(&store, cases[i][1]);
+        assert_memory_equal(rig_ask(rig, "get large\r\n"), "VALUE large 7 500000\r\nvvvv", 26);
+    }
+}
+
+static uint64_t pages_used(struct rig *rig)
+{
+    return rig_stat(rig, "zbud", "pages_total") - rig_stat(rig, "zbud", "pages_free");
+}
+
+/* It begins when what was answered before it is on its way. */
+static void test_large_store_after_an_answer(void **state)
+{
+    struct rig *rig = *state;
+    struct partwise store;
+    const uint64_t pages = pages_used(rig);
+
+    begin_store(&store, "set large 0 0 500000\r\n");
+    store.reply.used = 1;
+    assert_int_equal(go_on(rig, &store), COMMAND_PAUSE);
+    assert_int_equal(go_on(rig, &store), COMMAND_PAUSE);
+    assert_int_equal(pages_used(rig), pages);
+    store.reply.used = 0;
+    assert_int_equal(go_on(rig, &store), COMMAND_PAUSE);
+    assert_true(pages_used(rig) > pages);
+    /* Refused at last, or its connection gone: nothing of it is left. */
+    command_refuse(rig->command, &store.request, &store.reply, rig->now_s);
+    expect_reply(&store, "SERVER_ERROR out of memory storing object\r\n");
+    assert_int_equal(pages_used(rig), pages);
+    begin_store(&store, "ms large 500000\r\n");
+    assert_int_equal(go_on(rig, &store), COMMAND_PAUSE);
+    command_forget(rig->command, &store.request);
+    expect_reply(&store, "");
+    assert_int_equal(pages_used(rig), pages);
+    rig_expect(rig, "get large\r\n", "END\r\n");
+}
+
 static void test_needs_room_changes_nothing(void **state)
 {
     struct rig *rig = *state;
@@ -721,6 +826,8 @@ int main(void)
         cmocka_unit_test(test_full_without_eviction),
         cmocka_unit_test_setup_teardown(test_get_goes_on_where_it_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_keys_come_in_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_store_in_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_store_after_an_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_needs_room_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_noreply_is_silent, set_up, tear_down),

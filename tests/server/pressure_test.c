@@ -429,6 +429,127 @@ static void test_resets(void **state)
     free_block(&block);
 }
 
+/* ---- large values, stored in parts ---- */
+
+#define LARGE_BYTES   1000000
+#define LARGE_WRITERS 3u
+
+static void send_large(int fd, unsigned number, char *text)
+{
+    const size_t line = (size_t)sprintf(text, "set large%u 0 0 %d\r\n", number, LARGE_BYTES);
+
+    live_fill(text + line, LARGE_BYTES, number);
+    memcpy(text + line + LARGE_BYTES, "\r\n", 2);
+    live_send_bytes(fd, text, line + LARGE_BYTES + 2);
+}
+
+static void expect_large(int fd, unsigned number, char *text)
+{
+    char line[64];
+
+    (void)snprintf(line, sizeof(line), "get large%u\r\n", number);
+    live_send(fd, line);
+    const size_t head = (size_t)sprintf(text, "VALUE large%u 0 %d\r\n", number, LARGE_BYTES);
+    live_fill(text + head, LARGE_BYTES, number);
+    memcpy(text + head + LARGE_BYTES, "\r\nEND\r\n", 7);
+    live_expect_bytes(fd, text, head + LARGE_BYTES + 7);
+}
+
+/* All pages are somebody's, once the background rests: none was lost with a store that did not
+ * end. */
+static void check_pages(int fd)
+{
+    static const char *const names[] = {"buddied", "unbuddied", "large", "index",
+                                        "expiry",  "free",      "total"};
+    uint64_t figures[7];
+
+    for (unsigned tries = 0; tries < LIVE_WAIT_S * 20; tries++) {
+        char *text = live_stats_over(fd, "zbud");
+        for (unsigned i = 0; i < 7; i++) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "STAT pages_%s ", names[i]);
+            const char *at = strstr(text, name);
+            assert_non_null(at);
+            figures[i] = strtoull(at + strlen(name), NULL, 10);
+        }
+        free(text);
+        if (figures[6] ==
+            figures[0] + figures[1] + figures[2] + figures[3] + figures[4] + figures[5]) {
+            return;
+        }
+        live_nap_ms(50);
+    }
+    fail_msg("%lu pages are in hand, and too few of them named", (unsigned long)figures[6]);
+}
+
+/* Several large values come through one worker at once, which has room for few of them; another
+ * client gets its answers meanwhile, and some go while theirs is being stored. */
+static void test_large_stores(void **state)
+{
+    const struct linger abort = {.l_onoff = 1, .l_linger = 0};
+    char *text = malloc(LARGE_BYTES + 100);
+    struct live live;
+    int fds[LARGE_WRITERS];
+
+    (void)state;
+    assert(text != NULL);
+    live_start(&live, "-m 16 -t 1");
+    const int small = live_connect(&live);
+    for (unsigned round = 0; round < LARGE_WRITERS; round++) {
+        for (unsigned i = 0; i < LARGE_WRITERS; i++) {
+            fds[i] = live_connect(&live);
+            send_large(fds[i], i, text);
+        }
+        live_ask(small, "set a 0 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+        /* Whole as it is, or reset, in the middle of being stored or of waiting for another's. */
+        const int gone = fds[round % LARGE_WRITERS];
+        assert_int_equal(setsockopt(gone, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
+        (void)close(gone);
+        for (unsigned i = 0; i < LARGE_WRITERS; i++) {
+            if (fds[i] != gone) {
+                live_expect(fds[i], "STORED\r\n");
+                expect_large(fds[i], i, text);
+                (void)close(fds[i]);
+            }
+        }
+    }
+    live_ask(small, "stats check\r\n", "STAT check ok\r\nEND\r\n");
+    check_pages(small);
+    (void)close(small);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free(text);
+}
+
+/* Who does not read his answers holds up no store but his own. */
+static void test_large_store_behind_unread_answers(void **state)
+{
+    char *text = malloc(LARGE_BYTES + 100);
+    struct live live;
+
+    (void)state;
+    assert(text != NULL);
+    live_start(&live, "-m 64 -t 1");
+    struct block block = store_block(&live);
+    const int unread = live_connect(&live), other = live_connect(&live);
+    ask_without_reading(unread, 20);
+    live_send(unread, "set large1 0 0 100000\r\n");
+    live_fill(text, 100000, 1);
+    live_send_bytes(unread, text, 100000);
+    live_send(unread, "\r\n");
+    send_large(other, 2, text);
+    live_expect(other, "STORED\r\n");
+    live_ask(other, "get large1\r\n", "END\r\n");
+    for (unsigned i = 0; i < 20; i++) {
+        live_expect_bytes(unread, block.reply, block.reply_bytes);
+    }
+    live_expect(unread, "STORED\r\n");
+    (void)close(unread);
+    (void)close(other);
+    assert_int_equal(live_stop(&live, SIGTERM), 0);
+    free_block(&block);
+    free(text);
+}
+
 /* No descriptors left: accepting pauses, whoever waits is served when there are some again. */
 static void test_out_of_descriptors(void **state)
 {
@@ -597,11 +718,18 @@ static void test_turns_are_shared(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_readers),    cmocka_unit_test(test_too_many_slow_readers),
-        cmocka_unit_test(test_slow_senders),    cmocka_unit_test(test_too_many_slow_senders),
-        cmocka_unit_test(test_a_thousand_idle), cmocka_unit_test(test_idle_timeout),
-        cmocka_unit_test(test_resets),          cmocka_unit_test(test_out_of_descriptors),
-        cmocka_unit_test(test_garbage),         cmocka_unit_test(test_turns_are_shared),
+        cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_too_many_slow_readers),
+        cmocka_unit_test(test_slow_senders),
+        cmocka_unit_test(test_too_many_slow_senders),
+        cmocka_unit_test(test_a_thousand_idle),
+        cmocka_unit_test(test_idle_timeout),
+        cmocka_unit_test(test_resets),
+        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_turns_are_shared),
+        cmocka_unit_test(test_large_stores),
+        cmocka_unit_test(test_large_store_behind_unread_answers),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

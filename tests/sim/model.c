@@ -119,12 +119,8 @@ static size_t print_number(struct sim *sim, uint8_t *out)
     return strlen(text);
 }
 
-size_t sim_value(struct sim *sim, unsigned number, uint8_t *out)
+static size_t fill_value(struct sim *sim, unsigned prefix, uint8_t *out, size_t bytes)
 {
-    unsigned prefix = number % PREFIXES_COUNT;
-    if (prefix == COUNTER_PREFIX && !sim_chance(sim, 8))
-        return print_number(sim, out);
-    size_t bytes = value_size(sim);
     switch (sim_draw(sim, 6)) {
     case 0:
         fill_noise(sim, out, bytes);
@@ -137,6 +133,20 @@ size_t sim_value(struct sim *sim, unsigned number, uint8_t *out)
         break;
     }
     return bytes;
+}
+
+size_t sim_value(struct sim *sim, unsigned number, uint8_t *out)
+{
+    unsigned prefix = number % PREFIXES_COUNT;
+    if (prefix == COUNTER_PREFIX && !sim_chance(sim, 8))
+        return print_number(sim, out);
+    return fill_value(sim, prefix, out, value_size(sim));
+}
+
+size_t sim_large_value(struct sim *sim, unsigned number, uint8_t *out)
+{
+    size_t bytes = CACHE_PART_BYTES + sim_draw(sim, SIM_ITEM_MAX - CACHE_PART_BYTES);
+    return fill_value(sim, number % PREFIXES_COUNT, out, bytes);
 }
 
 bool sim_number(const struct known *known, uint64_t *number)

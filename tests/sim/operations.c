@@ -15,14 +15,17 @@ struct subject {
     size_t key_bytes;
 };
 
+static struct subject subject_of(struct sim *sim, unsigned number)
+{
+    struct subject subject = {.number = number, .known = &sim->known[number]};
+    subject.key_bytes = sim_key(number, subject.key);
+    return subject;
+}
+
 static struct subject pick(struct sim *sim)
 {
-    struct subject subject;
     /* Some are used far more than others. */
-    subject.number = sim_draw(sim, sim_chance(sim, 3) ? sim->keys : sim->keys / 20);
-    subject.known = &sim->known[subject.number];
-    subject.key_bytes = sim_key(subject.number, subject.key);
-    return subject;
+    return subject_of(sim, sim_draw(sim, sim_chance(sim, 3) ? sim->keys : sim->keys / 20));
 }
 
 static uint32_t draw_expiry(struct sim *sim)
@@ -66,6 +69,8 @@ static void out_of_memory(struct sim *sim, size_t entry_bytes)
     sim->out_of_memory++;
     if (!sim->config.evict || sim->failures > 0)
         return;
+    if (sim->parts_worker != NULL)
+        entry_bytes += sim->parts.key_bytes + sim->parts.value_bytes;
     cache_figures(sim->cache, &figures);
     CHECK(sim, figures.charged_bytes + figures.pages_index * 4096 + 2 * entry_bytes + ROOM_BYTES >
                    figures.memory_bytes);
@@ -288,41 +293,95 @@ static enum cache_status store_value(struct sim *sim, const struct subject *subj
     return status;
 }
 
-static void do_store(struct sim *sim)
+static struct cache_store draw_store(struct sim *sim, const struct subject *subject)
 {
     static const enum cache_mode MODES[] = {CACHE_SET,     CACHE_SET, CACHE_SET,         CACHE_ADD,
                                             CACHE_REPLACE, CACHE_CAS, CACHE_CAS_OR_STALE};
-    struct subject subject = pick(sim);
-    struct known *known = subject.known;
-    struct cache_store store = {
+    return (struct cache_store){
         .entry = sim->entry,
-        .key_bytes = subject.key_bytes,
+        .key_bytes = subject->key_bytes,
         .mode = MODES[sim_draw(sim, 7)],
         .flags = sim_draw(sim, 2) ? sim_draw(sim, UINT32_MAX) : 0,
         .expiry_s = draw_expiry(sim),
-        .cas = draw_cas(sim, known),
+        .cas = draw_cas(sim, subject->known),
         .cas_given = sim_chance(sim, 8),
-        .cas_new = draw_cas(sim, known),
+        .cas_new = draw_cas(sim, subject->known),
     };
-    struct cache_stored stored = {.cas = 0};
-    enum cache_status status = store_value(sim, &subject, &store, &stored);
+}
+
+static void tried(struct sim *sim, struct subject *subject, const struct cache_store *store,
+                  enum cache_status status, const struct cache_stored *stored)
+{
+    struct known *known = subject->known;
     /* Only now, as making room may have evicted the very item. */
-    enum cache_status should = wanted(sim, known, &store);
+    enum cache_status should = wanted(sim, known, store);
     CHECK(sim, status == should || (status == CACHE_NO_MEMORY && should != CACHE_TOO_LARGE));
     if (status != CACHE_OK) {
-        not_stored(sim, &subject, &store, status);
+        not_stored(sim, subject, store, status);
         return;
     }
-    bool lower = store.mode == CACHE_CAS_OR_STALE && store.cas != known->cas;
-    CHECK(sim, stored.value_bytes == store.value_bytes);
-    CHECK(sim, !store.cas_given || stored.cas == store.cas_new);
-    sim_put(sim, known, sim->entry + subject.key_bytes, store.value_bytes, stored.cas,
-            store.cas_given);
-    known->flags = store.flags;
+    bool lower = store->mode == CACHE_CAS_OR_STALE && store->cas != known->cas;
+    CHECK(sim, stored->value_bytes == store->value_bytes);
+    CHECK(sim, !store->cas_given || stored->cas == store->cas_new);
+    sim_put(sim, known, store->entry + subject->key_bytes, store->value_bytes, stored->cas,
+            store->cas_given);
+    known->flags = store->flags;
     known->stale = lower;
     known->won = lower && known->won;
     if (!lower)
-        known->expiry_s = store.expiry_s;
+        known->expiry_s = store->expiry_s;
+}
+
+static void do_store(struct sim *sim)
+{
+    struct subject subject = pick(sim);
+    struct cache_store store = draw_store(sim, &subject);
+    struct cache_stored stored = {.cas = 0};
+    enum cache_status status = store_value(sim, &subject, &store, &stored);
+    tried(sim, &subject, &store, status, &stored);
+}
+
+static void begin_parts(struct sim *sim)
+{
+    struct subject subject = pick(sim);
+    uint8_t *entry = sim->parts_entry;
+    sim->parts = draw_store(sim, &subject);
+    memcpy(entry, subject.key, subject.key_bytes);
+    sim->parts.value_bytes = sim_large_value(sim, subject.number, entry + subject.key_bytes);
+    sim->parts.owner = &sim->parts;
+    sim->parts_number = subject.number;
+    sim->parts_worker = sim->worker;
+}
+
+/* A part of a store, from wherever its entry lies now; between two of them all the others. */
+static void do_part(struct sim *sim)
+{
+    struct cache_stored stored = {.cas = 0};
+    if (sim->parts_worker == NULL)
+        begin_parts(sim);
+    if (sim_chance(sim, 20)) {
+        cache_store_forget(sim->parts_worker, &sim->parts);
+        sim->parts_worker = NULL;
+        return;
+    }
+    struct subject subject = subject_of(sim, sim->parts_number);
+    struct cache_store store = sim->parts;
+    store.entry = sim->parts_entry;
+    if (sim_draw(sim, 2)) {
+        memcpy(sim->entry, sim->parts_entry, store.key_bytes + store.value_bytes);
+        store.entry = sim->entry;
+    }
+    faults_arm();
+    enum cache_status status = cache_store(sim->parts_worker, &store, sim->now_s, &stored);
+    sim->failures = faults_disarm();
+    if (status != CACHE_MORE) {
+        sim->parts_worker = NULL;
+        sim->in_parts += status == CACHE_OK;
+        tried(sim, &subject, &store, status, &stored);
+        return;
+    }
+    store.owner = sim; /* of another it is not the turn */
+    CHECK(sim, cache_store(sim->parts_worker, &store, sim->now_s, &stored) == CACHE_MORE);
 }
 
 /* What append and prepend must come to where there is memory. */
@@ -695,9 +754,9 @@ void sim_operate(struct sim *sim)
     } OPERATIONS[] = {
         {300, do_get},   {120, do_look},  {300, do_store}, {60, do_join},   {60, do_arith},
         {40, do_delete}, {60, do_change}, {40, do_touch},  {20, do_expect}, {80, do_background},
-        {10, do_charge}, {10, do_walk},   {1, do_limit},
+        {10, do_charge}, {10, do_walk},   {1, do_limit},   {30, do_part},
     };
-    unsigned at = sim_draw(sim, 1101), i = 0;
+    unsigned at = sim_draw(sim, 1131), i = 0;
     make_weather(sim);
     make_time(sim);
     sim->worker = sim->workers[sim_draw(sim, 2)];

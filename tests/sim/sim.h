@@ -79,10 +79,16 @@ struct sim {
     uint64_t gone_shown; /* expired, flushed, evicted before figures were last reset */
     uint64_t stored_shown;
 
-    uint64_t hits, misses, out_of_memory, learned;
+    /* A store in parts that is under way. */
+    struct cache_worker *parts_worker; /* NULL: none is */
+    struct cache_store parts;
+    unsigned parts_number; /* of its key */
+
+    uint64_t hits, misses, out_of_memory, learned, in_parts;
     uint8_t entry[CACHE_KEY_BYTES_MAX + SIM_VALUE_MAX];
     uint8_t out[CACHE_KEY_BYTES_MAX + SIM_VALUE_MAX];
     uint8_t joined[SIM_VALUE_MAX];
+    uint8_t parts_entry[CACHE_KEY_BYTES_MAX + SIM_VALUE_MAX];
 };
 
 /* Says what does not agree, the seed and how to replay it, and aborts. */
@@ -107,6 +113,8 @@ size_t sim_key(unsigned number, uint8_t *out);
 unsigned sim_key_number(const struct sim *sim, const uint8_t *key, size_t key_bytes);
 /** sim_value() - a value for that key to @out; how many bytes. */
 size_t sim_value(struct sim *sim, unsigned number, uint8_t *out);
+/** sim_large_value() - the same, of more than CACHE_PART_BYTES. */
+size_t sim_large_value(struct sim *sim, unsigned number, uint8_t *out);
 /** sim_number() - whether a value is one that can be counted on. */
 bool sim_number(const struct known *known, uint64_t *number);
 

@@ -124,6 +124,7 @@ static void begin(uint64_t seed, uint64_t operations)
 
 static void end(void)
 {
+    sim->parts_worker = NULL; /* what is under way goes with its worker */
     for (unsigned i = 0; i < sim->keys; i++)
         sim_remove(&sim->known[i]);
     stop_cache();
@@ -141,10 +142,11 @@ static void run(uint64_t seed, uint64_t operations)
             sim_audit(sim);
     }
     sim_audit(sim);
-    printf("seed %llu: %llu hits, %llu misses, %llu evicted, %llu without memory, %llu learned\n",
+    printf("seed %llu: %llu hits, %llu misses, %llu evicted, %llu without memory, %llu learned, "
+           "%llu stored in parts\n",
            (unsigned long long)seed, (unsigned long long)sim->hits, (unsigned long long)sim->misses,
            (unsigned long long)sim->evicted, (unsigned long long)sim->out_of_memory,
-           (unsigned long long)sim->learned);
+           (unsigned long long)sim->learned, (unsigned long long)sim->in_parts);
     fflush(stdout);
     end();
     CHECK(sim, faults_blocks() == blocks && faults_mapped_bytes() == mapped_bytes);

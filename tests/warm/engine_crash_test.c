@@ -78,8 +78,12 @@ static void store(struct writer *writer, uint32_t key)
         .mode = CACHE_SET,
         .flags = warm_flags(version),
         .expiry_s = warm_expires(version) ? EXPIRY_S : CACHE_NEVER,
+        .owner = writer,
     };
-    enum cache_status status = cache_store(writer->worker, &put, NOW_S, NULL);
+    enum cache_status status;
+    do {
+        status = cache_store(writer->worker, &put, NOW_S, NULL);
+    } while (status == CACHE_MORE);
     /* A set that fails removes. */
     if (status != CACHE_OK)
         (void)warm_begin(model, key, true);
