@@ -30,9 +30,10 @@
  * bytes. */
 #define LIMITS_GATHER_SHORT_BYTES      2048u
 #define LIMITS_OUTPUT_HELD_BYTES       (16u << 10)
-/* A reply that is larger needs a larger buffer. One up to this size is kept for a second for the
- * next large reply (the default item limit is 1 MiB), a larger one is given back at once. */
-#define LIMITS_OUTPUT_KEPT_BYTES       (2u << 20)
+/* A reply that is larger needs a larger buffer, and so does a request. One of each up to this size
+ * is kept for a second for the next (the default item limit is 1 MiB), a larger one is given back
+ * at once. */
+#define LIMITS_LARGE_KEPT_BYTES        (2u << 20)
 /* A "stats" section that would be longer is refused: 250 bytes a connection, 100,000 of them. */
 #define LIMITS_STATS_BYTES             (32u << 20)
 
@@ -152,7 +153,7 @@ static_assert(LIMITS_OUTPUT_BYTES - LIMITS_OUTPUT_HELD_BYTES >=
                   PROTOCOL_VALUE_HEADER_BYTES_MAX + PROTOCOL_REPLY_BYTES_MAX,
               "an empty output takes the header of any value");
 static_assert(LIMITS_TURN_US_MAX >= LIMITS_TURN_US, "others known to wait end a turn sooner");
-static_assert(LIMITS_OUTPUT_KEPT_BYTES >= LIMITS_OUTPUT_BYTES, "the standard buffer is kept");
+static_assert(LIMITS_LARGE_KEPT_BYTES >= LIMITS_OUTPUT_BYTES, "the standard buffer is kept");
 static_assert(LIMITS_CONNS_PREPAID_DIVISOR > LIMITS_CONNS_SHARE_DIVISOR,
               "what is set aside is within the share");
 

@@ -231,6 +231,10 @@ void conn_host_tidy(struct conn_host *host)
         buffer_free(&host->large_output, host->budget);
     }
     host->large_output_used = false;
+    if (!host->large_input_used) {
+        buffer_free(&host->large_input, host->budget);
+    }
+    host->large_input_used = false;
 }
 
 static const char *doing_name(enum conn_doing doing)

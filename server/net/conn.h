@@ -86,7 +86,9 @@ struct conn_host {
     struct gather *gather;         /* turns that are taken together */
     struct buffer large_output;    /* for a reply that is larger; in the budget */
     bool large_output_used;        /* since the last conn_host_tidy() */
-    struct protocol_reply reply;   /* over one of the two */
+    struct buffer large_input;     /* what the last large request had; in the budget */
+    bool large_input_used;
+    struct protocol_reply reply; /* over output or large_output */
 
     struct conn_queue ready; /* yielded, to go on soon */
     pthread_mutex_t roster_lock;

@@ -52,7 +52,7 @@ void turn_reset_reply(struct conn_host *host)
 {
     host->reply = (struct protocol_reply){.data = host->output + host->output_held,
                                           .capacity = LIMITS_OUTPUT_BYTES - host->output_held};
-    if (host->large_output.capacity > LIMITS_OUTPUT_KEPT_BYTES ||
+    if (host->large_output.capacity > LIMITS_LARGE_KEPT_BYTES ||
         (host->large_output.capacity > 0 && budget_is_tight(host->budget))) {
         buffer_free(&host->large_output, host->budget);
     }
@@ -165,6 +165,40 @@ static void rebase(struct protocol_slice *slice, const uint8_t *from, uint8_t *t
     }
 }
 
+/* The connection's input is empty, or copied. The memory of a large request waits for the next one:
+ * a page that the system has just given costs more than to read what comes into it. */
+static void release_input(struct turn *turn)
+{
+    struct conn_host *host = turn->host;
+    struct buffer *own = &turn->conn->input;
+
+    if (own->capacity > LIMITS_INPUT_BYTES && own->capacity <= LIMITS_LARGE_KEPT_BYTES &&
+        own->capacity > host->large_input.capacity && !budget_is_tight(host->budget)) {
+        buffer_free(&host->large_input, host->budget);
+        host->large_input = (struct buffer){.data = own->data, .capacity = own->capacity};
+        host->large_input_used = true;
+        *own = (struct buffer){0};
+    }
+    buffer_free(own, host->budget);
+}
+
+/* Memory of its own for what waits, and the bytes. False: no memory. */
+static bool copy_input(struct turn *turn, const uint8_t *bytes, size_t count)
+{
+    struct conn_host *host = turn->host;
+    struct buffer *own = &turn->conn->input;
+
+    if (turn->conn->wanted <= LIMITS_INPUT_BYTES ||
+        turn->conn->wanted > host->large_input.capacity) {
+        return buffer_copy(own, host->budget, bytes, count);
+    }
+    *own = host->large_input;
+    host->large_input = (struct buffer){0};
+    memcpy(own->data, bytes, count);
+    own->end = count;
+    return true;
+}
+
 /* Moves what waits in the worker's input to the connection's own, and the request's slices with it.
  * False: no memory. */
 static bool keep_input(struct turn *turn)
@@ -174,14 +208,14 @@ static bool keep_input(struct turn *turn)
 
     if (turn->from == own) {
         if (buffer_count(own) == 0) {
-            buffer_free(own, turn->host->budget);
+            release_input(turn);
         }
         return true;
     }
     struct buffer *shared = turn->from;
     const uint8_t *bytes = shared->data + shared->start;
     if (buffer_count(shared) > 0) {
-        if (!buffer_copy(own, turn->host->budget, bytes, buffer_count(shared))) {
+        if (!copy_input(turn, bytes, buffer_count(shared))) {
             return false;
         }
         if ((conn->step == CONN_SWALLOW || conn->step == CONN_ANSWER) && !conn->is_error) {
@@ -613,7 +647,7 @@ static bool aim(struct turn *turn)
         if (count > 0) {
             memcpy(shared->data, own->data + own->start, count);
         }
-        buffer_free(own, turn->host->budget);
+        release_input(turn);
         turn->from = shared;
         return true;
     }
@@ -623,9 +657,23 @@ static bool aim(struct turn *turn)
     }
     size_t capacity = 2 * count;
     if (conn->wanted > 0 && capacity > conn->wanted) {
-        capacity = conn->wanted; /* and no more: what follows is read into the worker's input */
+        capacity = conn->wanted;
     }
     return buffer_resize(own, turn->host->budget, capacity);
+}
+
+/* How much is read in one go: of a large request no more than others can wait for, and nothing
+ * behind it, which is read into the worker's input. */
+static size_t room_to_read(const struct turn *turn)
+{
+    const struct buffer *from = turn->from;
+    const size_t count = buffer_count(from), wanted = turn->conn->wanted;
+    size_t room = from->capacity - from->end;
+
+    if (from == &turn->conn->input && wanted > count && room > wanted - count) {
+        room = wanted - count;
+    }
+    return room < LIMITS_INPUT_BYTES ? room : LIMITS_INPUT_BYTES;
 }
 
 size_t turn_receive(struct turn *turn, uint8_t *bytes, size_t room)
@@ -670,7 +718,7 @@ static enum progress read_and_run(struct turn *turn)
         return PROGRESS_FINISHED;
     }
     struct buffer *from = turn->from;
-    from->end += turn_receive(turn, from->data + from->end, from->capacity - from->end);
+    from->end += turn_receive(turn, from->data + from->end, room_to_read(turn));
     return turn_run(turn);
 }
 

@@ -271,6 +271,7 @@ void worker_free(struct worker *worker)
         event_base_free(host->base);
     }
     buffer_free(&host->large_output, host->budget);
+    buffer_free(&host->large_input, host->budget);
     gather_free(host->gather);
     free(host->ahead);
     free(host->input);
