@@ -138,6 +138,12 @@ def test_updates():
         raise AssertionError(browser.text("ratio-note"))
 
 
+def test_figures_have_three_digits():
+    same(browser.run("[999, 999999, 1000, 12345].map(short).join()"), "999,1000 k,1.00 k,12.3 k")
+    same(browser.run("[1023, 1023 * 1024, 2 ** 20].map(bytes).join()"), "1023 B,1023 KiB,1.00 MiB")
+    same(browser.run("[999.9e3, 1500].map(time).join()"), "1000 µs,1.50 µs")
+
+
 def test_keyboard():
     browser.run("document.activeElement.blur()")
     browser.press(TAB)
@@ -192,8 +198,9 @@ def picture(path):
 
 
 try:
-    for case in (test_renders, test_updates, test_keyboard, test_phone, test_light_and_dark,
-                 test_survives_a_restart, test_nothing_to_complain):
+    for case in (test_renders, test_updates, test_figures_have_three_digits, test_keyboard,
+                 test_phone, test_light_and_dark, test_survives_a_restart,
+                 test_nothing_to_complain):
         cases.run(case)
     if "BROWSER_PICTURE" in os.environ:
         picture(os.environ["BROWSER_PICTURE"])
