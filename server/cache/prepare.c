@@ -3,8 +3,8 @@
 #include "server/cache/record.h"
 #include "server/cache/shard_kind.h"
 
-/* Longer entries fill logs badly, so that few would wait in them. */
-#define FRESH_BYTES_MAX       1024u
+/* All that fit into a record. */
+#define FRESH_BYTES_MAX       RECORD_PAYLOAD_BYTES_MAX
 /* Of two blocks and more: a mebibyte takes 2.5 ms to compress, .1 to copy. */
 #define FRESH_LARGE_BYTES_MAX (2u << 20)
 

@@ -133,15 +133,16 @@ static void check_noted(void *context, struct zbud_handle log)
     assert(kind_expiry((unsigned)(zbud_log_word(shard->pool, log) >> KIND_SHIFT)) != 0);
 }
 
-static void check_fresh(const struct shard *shard) ZB_REQUIRES(shard->lock)
+static void check_fresh(struct shard *shard) ZB_REQUIRES(shard->lock)
 {
     unsigned count = atomic_load_explicit(&shard->fresh_count, memory_order_relaxed);
     assert(count <= SHARD_FRESH_MAX);
     for (unsigned i = 0; i < count; i++) {
-        assert(zbud_log_live(shard->pool, shard->fresh[i]) > 0);
-        assert(shard_log_kind(shard, shard->fresh[i]) & KIND_FRESH);
+        const struct zbud_handle log = *shard_fresh_at(shard, i);
+        assert(zbud_log_live(shard->pool, log) > 0);
+        assert(shard_log_kind(shard, log) & KIND_FRESH);
         for (unsigned earlier = 0; earlier < i; earlier++)
-            assert(shard->fresh[earlier].bits != shard->fresh[i].bits);
+            assert(shard_fresh_at(shard, earlier)->bits != log.bits);
     }
 }
 

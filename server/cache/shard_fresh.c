@@ -6,8 +6,10 @@
 #include <assert.h>
 #include <string.h>
 
-/* All shards' together have at most one page in so many of the limit, for two logs fit a page. */
-#define FRESH_PART       64u
+/* All shards' together have at most one log for so many pages of the limit; and one for so many of
+ * those that are free, which nobody else wants before they are fewer. */
+#define FRESH_PART       128u
+#define FRESH_FREE_PART  16u
 /* And large ones as many pages. */
 #define FRESH_LARGE_PART 32u
 #define PUT_TOGETHER     8u
@@ -20,7 +22,8 @@ static unsigned fresh_count(const struct shard *shard)
 bool shard_fresh_room(const struct shard *shard, size_t entry_bytes)
 {
     size_t limit_pages = zbud_arena_limit_pages(shard->arena) >> shard->shard_bits;
-    size_t logs = limit_pages / FRESH_PART;
+    size_t free_pages = zbud_arena_available(shard->arena) >> shard->shard_bits;
+    size_t logs = limit_pages / FRESH_PART + free_pages / FRESH_FREE_PART;
     size_t pages = atomic_load_explicit(&shard->fresh_large_pages, memory_order_relaxed);
     if (entry_bytes > CODEC_BLOCK_BYTES &&
         pages + entry_bytes / ZBUD_PAGE_BYTES >= limit_pages / FRESH_LARGE_PART)
@@ -35,18 +38,20 @@ void shard_fresh_add(struct shard *shard, struct zbud_handle log)
     unsigned count = fresh_count(shard);
     if (count == SHARD_FRESH_MAX)
         return;
-    shard->fresh[count] = log;
+    *shard_fresh_at(shard, count) = log;
     atomic_store_explicit(&shard->fresh_count, count + 1, memory_order_relaxed);
 }
 
 void shard_fresh_remove(struct shard *shard, struct zbud_handle log)
 {
     unsigned count = fresh_count(shard), at = 0;
-    while (at < count && shard->fresh[at].bits != log.bits)
+    while (at < count && shard_fresh_at(shard, at)->bits != log.bits)
         at++;
     if (at == count)
         return;
-    memmove(&shard->fresh[at], &shard->fresh[at + 1], (count - at - 1) * sizeof(log));
+    for (; at > 0; at--) /* most often it is the first */
+        *shard_fresh_at(shard, at) = *shard_fresh_at(shard, at - 1);
+    shard->fresh_start = (shard->fresh_start + 1) % SHARD_FRESH_MAX;
     atomic_store_explicit(&shard->fresh_count, count - 1, memory_order_relaxed);
 }
 
@@ -88,7 +93,7 @@ bool shard_fresh_gather(struct shard *shard, struct gathered *gathered)
     lock_take(&shard->lock);
     bool any = fresh_count(shard) > 0;
     if (any) {
-        struct zbud_handle log = shard->fresh[0];
+        struct zbud_handle log = *shard_fresh_at(shard, 0);
         shard_fresh_remove(shard, log);
         if (!zbud_log_close(shard->pool, log))
             gather_log(shard, log, gathered);

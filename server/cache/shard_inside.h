@@ -23,7 +23,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define SHARD_FRESH_MAX 64u
+#define SHARD_FRESH_MAX 2048u
 
 struct shard_counters {
     uint64_t stored;
@@ -80,6 +80,7 @@ struct shard {
     bool round_incomplete; /* something had to be left for the next */
     /* Logs of KIND_FRESH that wait to be compressed, the oldest first. */
     _Atomic unsigned fresh_count; /* written under the lock, read without */
+    unsigned fresh_start;
     struct zbud_handle fresh[SHARD_FRESH_MAX];
     _Atomic size_t fresh_large_pages; /* of large records of that kind; likewise */
     /* The same of improving, which only a round does in which nothing else was ever due. */
@@ -237,6 +238,12 @@ bool shard_tidy(struct shard *shard, struct zbud_handle log, uint32_t now_s)
 void shard_tidy_in_passing(struct shard *shard, struct zbud_handle log, uint32_t now_s)
     ZB_REQUIRES(shard->lock);
 
+/** shard_fresh_at() - the log that has waited longest is number 0; the queue goes round. */
+static inline struct zbud_handle *shard_fresh_at(struct shard *shard, unsigned number)
+    ZB_REQUIRES(shard->lock)
+{
+    return &shard->fresh[(shard->fresh_start + number) % SHARD_FRESH_MAX];
+}
 /** shard_fresh_add() - a log of KIND_FRESH was begun. */
 void shard_fresh_add(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
 /** shard_fresh_remove() - it goes, or is being compressed. */

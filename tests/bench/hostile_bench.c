@@ -83,6 +83,16 @@ static size_t make_matches(uint64_t number, uint64_t schema, uint8_t value[VALUE
     return bytes;
 }
 
+/* Noise and runs by turns: level 1 finds all there is, and the high level makes nothing smaller. */
+static size_t make_runs(uint64_t number, uint64_t schema, uint8_t value[VALUE_BYTES_MAX])
+{
+    size_t bytes = make_noise(number, schema, value);
+
+    for (size_t i = 0; i < bytes; i++)
+        value[i] = i % 64 < 32 ? value[i] : value[i - i % 32 - 1];
+    return bytes;
+}
+
 /* Objects whose names nobody has seen before, again and again. */
 static size_t make_schema(uint64_t number, uint64_t schema, uint8_t value[VALUE_BYTES_MAX])
 {
@@ -106,6 +116,7 @@ struct content {
 static const struct content CONTENTS[] = {
     {"random bytes", make_noise, false},
     {"base64 of random bytes", make_base64, false},
+    {"noise and runs", make_runs, false},
     {"short matches everywhere", make_matches, false},
     {"new schema again and again", make_schema, true},
 };

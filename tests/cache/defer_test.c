@@ -10,7 +10,8 @@
 #define MEMORY     ((size_t)64 << 20)
 #define ITEMS      1000u
 #define BYTES_MAX  (3u << 20)
-#define WAITS_PART 64u /* of the memory, at most */
+#define WAITS_PART 14u  /* of the memory: a log for 16 free pages, and for 128 of any kind */
+#define FULL_PART  100u /* where nearly nothing is free */
 
 struct bench {
     struct engine engine;
@@ -191,18 +192,30 @@ static void test_bounded(void **state)
 {
     struct bench *bench = *state;
     static struct answer answer;
-    for (unsigned i = 0; i < 30 * ITEMS; i++)
+    for (unsigned i = 0; i < 60 * ITEMS; i++)
         store(bench, i, 0, 200, CACHE_NEVER);
     struct cache_figures figures = figures_of(bench);
-    assert_int_equal(figures.items, 30 * ITEMS);
+    assert_int_equal(figures.items, 60 * ITEMS);
     assert_true(figures.deferred > 0);
     assert_true(figures.deferred * 200 <= MEMORY / WAITS_PART);
-    assert_true(figures.stored_bytes < figures.raw_bytes / 3);
+    assert_true(figures.stored_bytes < figures.raw_bytes * 2 / 3);
     compress_all(bench);
-    for (unsigned i = 0; i < 30 * ITEMS; i++)
+    for (unsigned i = 0; i < 60 * ITEMS; i++)
         expect(bench, i, 0, 200, &answer);
     store(bench, 0, 1, 200, CACHE_NEVER);
     assert_int_equal(figures_of(bench).deferred, figures.deferred + 1);
+}
+
+/* What is free is lent to what waits; what is not, is not. */
+static void test_bounded_when_full(void **state)
+{
+    struct bench *bench = *state;
+    const size_t taken_bytes = MEMORY - MEMORY / 32;
+    assert_int_equal(cache_charge(bench->engine.cache, taken_bytes), CACHE_OK);
+    for (unsigned i = 0; i < 5 * ITEMS; i++)
+        store(bench, i, 0, 200, CACHE_NEVER);
+    assert_in_range(figures_of(bench).deferred, 1, MEMORY / FULL_PART / 200);
+    cache_uncharge(bench->engine.cache, taken_bytes);
 }
 
 /* A lowered limit lowers the bound. */
@@ -222,10 +235,10 @@ static void test_who_compresses(void **state)
     assert_int_equal(figures_of(bench).deferred, 0);
     store(bench, 2, 0, 11, CACHE_NEVER);
     assert_int_equal(figures_of(bench).deferred, 1);
-    store(bench, 3, 0, 1019, CACHE_NEVER); /* 1024 */
+    store(bench, 3, 0, 3900, CACHE_NEVER);
     assert_int_equal(figures_of(bench).deferred, 2);
-    store(bench, 4, 0, 1020, CACHE_NEVER);
-    assert_int_equal(figures_of(bench).deferred, 2); /* too long */
+    store(bench, 4, 0, 4100, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 2); /* fits into no record */
     store(bench, 5, 0, 200, NOW + 5);
     assert_int_equal(figures_of(bench).deferred, 2); /* never compressed */
     compress_all(bench);
@@ -302,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_compressed_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_bounded_when_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounded_by_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_compresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large, set_up, tear_down),
