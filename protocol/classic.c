@@ -130,7 +130,7 @@ static enum protocol_line read_delete(const struct arguments *arguments,
     const struct protocol_slice *tokens = arguments->tokens;
     const size_t extra = arguments->tokens_count - 2 - (parsed->request.noreply ? 1 : 0);
 
-    if (extra > 1 || (extra == 1 && !protocol_token_is(tokens[2], "0"))) {
+    if (extra > 1 || (extra == 1 && !protocol_slice_is(tokens[2], "0"))) {
         return fail(parsed, PROTOCOL_BAD_LINE ".  Usage: delete <key> [noreply]");
     }
     if (!take_key(tokens[1], parsed)) {
@@ -324,6 +324,6 @@ enum protocol_line protocol_classic_line(struct protocol_slice line, struct prot
     }
     arguments.tokens_count = count;
     parsed->request.noreply =
-        count > command->noreply_from && protocol_token_is(arguments.tokens[count - 1], "noreply");
+        count > command->noreply_from && protocol_slice_is(arguments.tokens[count - 1], "noreply");
     return command->read(&arguments, parsed);
 }

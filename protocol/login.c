@@ -46,7 +46,7 @@ enum protocol_result protocol_login(uint8_t *bytes, size_t count, struct protoco
         line.bytes--;
     }
     if (protocol_token_split(line, tokens, TOKENS_MIN) < TOKENS_MIN ||
-        !protocol_token_is(tokens[0], "set") ||
+        !protocol_slice_is(tokens[0], "set") ||
         !protocol_token_unsigned(tokens[4], PROTOCOL_VALUE_BYTES_MAX, &block_bytes)) {
         return refuse(parsed, "CLIENT_ERROR unauthenticated");
     }

@@ -265,7 +265,7 @@ static enum protocol_line read_debug(struct protocol_slice line, struct protocol
     if (!protocol_token_next(&line, &request->key) || request->key.bytes > PROTOCOL_KEY_BYTES_MAX) {
         return fail(parsed, PROTOCOL_BAD_LINE);
     }
-    if (protocol_token_next(&line, &token) && protocol_token_is(token, "b")) {
+    if (protocol_token_next(&line, &token) && protocol_slice_is(token, "b")) {
         if (protocol_base64_decode(request->key, NULL) == 0) {
             return fail(parsed, PROTOCOL_BAD_LINE);
         }

@@ -105,6 +105,11 @@ struct protocol_request {
     struct protocol_meta meta;
 };
 
+/** protocol_slice_is() - whether it is this word, all of it. */
+bool protocol_slice_is(struct protocol_slice slice, const char *word);
+/** protocol_slice_begins() - whether it is how this word begins, by one byte at least. */
+bool protocol_slice_begins(struct protocol_slice slice, const char *word);
+
 /** protocol_meta_bit() - of a letter, A to Z or a to z, in struct protocol_meta's present. */
 static inline uint64_t protocol_meta_bit(uint8_t letter)
 {

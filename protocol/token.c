@@ -100,11 +100,6 @@ struct protocol_slice protocol_token_last(struct protocol_slice line)
     return (struct protocol_slice){line.data + start, line.bytes - start};
 }
 
-bool protocol_token_is(struct protocol_slice token, const char *word)
-{
-    return token.bytes == strlen(word) && memcmp(token.data, word, token.bytes) == 0;
-}
-
 bool protocol_token_natural(struct protocol_slice token, uint64_t max, uint64_t *number)
 {
     uint64_t sum = 0;

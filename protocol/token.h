@@ -39,9 +39,6 @@ struct protocol_slice protocol_token_last(struct protocol_slice line);
 /** protocol_token_trim() - a line without the spaces before its first and after its last token. */
 struct protocol_slice protocol_token_trim(struct protocol_slice line);
 
-/** protocol_token_is() - whether the token is this word, all of it. */
-bool protocol_token_is(struct protocol_slice token, const char *word);
-
 /** protocol_token_natural() - digits alone, 0 to @max. @number is set on true. */
 bool protocol_token_natural(struct protocol_slice token, uint64_t max, uint64_t *number);
 

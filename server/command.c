@@ -409,11 +409,6 @@ static enum command_outcome execute_quit(struct call *call)
     return COMMAND_CLOSE;
 }
 
-static bool slice_is(struct protocol_slice slice, const char *word)
-{
-    return slice.bytes == strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
-}
-
 static enum command_outcome execute_shutdown(struct call *call)
 {
     if (!call->command->shared.config->shutdown_enabled) {
@@ -422,7 +417,7 @@ static enum command_outcome execute_shutdown(struct call *call)
     if (call->request->argument.bytes == 0) {
         return COMMAND_SHUTDOWN;
     }
-    if (slice_is(call->request->argument, "graceful")) {
+    if (protocol_slice_is(call->request->argument, "graceful")) {
         return COMMAND_SHUTDOWN_GRACEFUL;
     }
     return call_answer(call, "CLIENT_ERROR invalid shutdown mode");
@@ -510,11 +505,6 @@ static struct protocol_slice first_word(struct protocol_slice line)
     return line;
 }
 
-static bool slice_begins(struct protocol_slice slice, const char *word)
-{
-    return slice.bytes <= strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
-}
-
 /* NULL: there is none. */
 static const struct stats_word *find_section(struct protocol_slice word)
 {
@@ -525,7 +515,8 @@ static const struct stats_word *find_section(struct protocol_slice word)
     }
     for (size_t i = 0; i < sizeof(stats_words) / sizeof(stats_words[0]); i++) {
         const struct stats_word *row = &stats_words[i];
-        if (row->by_prefix ? slice_begins(word, row->word) : slice_is(word, row->word)) {
+        if (row->by_prefix ? protocol_slice_begins(word, row->word)
+                           : protocol_slice_is(word, row->word)) {
             return row;
         }
     }
@@ -565,12 +556,12 @@ static enum command_outcome execute_stats(struct call *call)
                     &call->room_bytes, &outcome)) {
         return outcome;
     }
-    if (word.bytes > 0 && slice_begins(word, "reset")) {
+    if (protocol_slice_begins(word, "reset")) {
         stats_reset(shared->stats);
         prefixes_clear(shared->prefixes);
         return call_answer(call, "RESET");
     }
-    if (slice_is(word, "check")) {
+    if (protocol_slice_is(word, "check")) {
         /* Walks the whole cache, as the dumps do that -X forbids. */
         if (!shared->config->dump_enabled) {
             return call_answer(call, "CLIENT_ERROR stats check not allowed");

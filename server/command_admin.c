@@ -59,17 +59,6 @@ static enum command_outcome answer(const struct asked *asked, const char *line)
 
 /* ---- words ---- */
 
-static bool word_is(struct protocol_slice slice, const char *word)
-{
-    return slice.bytes == strlen(word) && memcmp(slice.data, word, slice.bytes) == 0;
-}
-
-static bool word_begins(struct protocol_slice slice, const char *word)
-{
-    return slice.bytes > 0 && slice.bytes <= strlen(word) &&
-           memcmp(slice.data, word, slice.bytes) == 0;
-}
-
 static bool read_natural(struct protocol_slice word, uint64_t max, uint64_t *number)
 {
     uint64_t read = 0;
@@ -223,8 +212,8 @@ struct classes {
 /* "all", "hash", or numbers parted by commas. NULL, or what is wrong. */
 static const char *read_classes(struct protocol_slice word, struct classes *classes)
 {
-    *classes = (struct classes){.hash = word_is(word, "hash")};
-    if (classes->hash || word_is(word, "all")) {
+    *classes = (struct classes){.hash = protocol_slice_is(word, "hash")};
+    if (classes->hash || protocol_slice_is(word, "all")) {
         classes->named = true;
         classes->of_items = true;
         return NULL;
@@ -267,7 +256,7 @@ static enum command_outcome crawl(struct asked *asked)
     if (!crawler_enabled(asked)) {
         return answer(asked, "CLIENT_ERROR lru crawler disabled");
     }
-    if (word_is(asked->words[1], "hash")) {
+    if (protocol_slice_is(asked->words[1], "hash")) {
         return answer(asked, "ERROR an unknown error happened");
     }
     const char *wrong = refuse_crawl(asked, &classes);
@@ -379,7 +368,7 @@ static const char *set_automove(struct config_inert *inert, const struct asked *
     if (asked->words_count < 3) {
         return "ERROR";
     }
-    if (word_is(name, "window")) {
+    if (protocol_slice_is(name, "window")) {
         if (!read_natural(asked->words[2], UINT32_MAX, &seconds)) {
             return "ERROR";
         }
@@ -392,7 +381,7 @@ static const char *set_automove(struct config_inert *inert, const struct asked *
     if (!read_fraction(asked->words[2], &millionths) || millionths < 0) {
         return "ERROR";
     }
-    if (word_is(name, "ratio")) {
+    if (protocol_slice_is(name, "ratio")) {
         inert->slab_automove_ratio = (uint64_t)millionths;
     } else {
         inert->slab_automove_freeratio = (uint64_t)millionths;
@@ -407,7 +396,8 @@ static enum command_outcome automove(struct asked *asked)
     const char *line = "OK";
     uint64_t level;
 
-    if (word_is(name, "ratio") || word_is(name, "freeratio") || word_is(name, "window")) {
+    if (protocol_slice_is(name, "ratio") || protocol_slice_is(name, "freeratio") ||
+        protocol_slice_is(name, "window")) {
         line = set_automove(&config->inert, asked);
     } else if (!read_natural(name, UINT32_MAX, &level)) {
         line = BAD_LINE;
@@ -448,10 +438,10 @@ static enum command_outcome tune(struct asked *asked)
 
 static enum command_outcome lru_mode(struct asked *asked)
 {
-    const bool flat = word_is(asked->words[1], "flat");
+    const bool flat = protocol_slice_is(asked->words[1], "flat");
 
     if (!asked->shared->config->inert.lru_maintainer ||
-        (!flat && !word_is(asked->words[1], "segmented"))) {
+        (!flat && !protocol_slice_is(asked->words[1], "segmented"))) {
         return answer(asked, "ERROR");
     }
     control_open(asked->shared->control)->inert.lru_segmented = !flat;
@@ -486,9 +476,9 @@ static enum command_outcome debugtime(struct asked *asked)
     if (!asked->shared->config->debugtime) {
         return answer(asked, "ERROR");
     }
-    if (word_is(asked->words[0], "p")) {
+    if (protocol_slice_is(asked->words[0], "p")) {
         clock_pause(clock);
-    } else if (word_is(asked->words[0], "r")) {
+    } else if (protocol_slice_is(asked->words[0], "r")) {
         clock_resume(clock);
     } else if (!read_signed(asked->words[0], &seconds) || !clock_shift(clock, seconds)) {
         return answer(asked, BAD_LINE);
@@ -547,7 +537,7 @@ static void heed_noreply(struct asked *asked)
     const enum protocol_verb verb = asked->request->verb;
 
     if ((verb == PROTOCOL_SLABS || verb == PROTOCOL_LRU) && asked->words_count > 0 &&
-        word_is(asked->words[asked->words_count - 1], "noreply")) {
+        protocol_slice_is(asked->words[asked->words_count - 1], "noreply")) {
         asked->request->noreply = true;
         asked->words_count--;
     }
@@ -567,7 +557,7 @@ enum command_outcome admin_execute(struct admin *admin, struct protocol_request 
         const struct row *row = &rows[i];
         if (row->verb == request->verb && asked.words_count >= row->words_min &&
             asked.words_count <= row->words_max &&
-            (row->word == NULL || word_is(asked.words[0], row->word))) {
+            (row->word == NULL || protocol_slice_is(asked.words[0], row->word))) {
             return row->execute(&asked);
         }
     }
@@ -603,13 +593,13 @@ static enum command_outcome detail(struct asked *asked)
     const struct command_shared *shared = asked->shared;
     const struct protocol_slice word =
         asked->words_count > 1 ? asked->words[1] : (struct protocol_slice){0};
-    const bool on = word_begins(word, "on");
+    const bool on = protocol_slice_begins(word, "on");
 
     if (!shared->config->dump_enabled) {
         return answer(asked, "CLIENT_ERROR stats detail not allowed");
     }
-    if (!on && !word_begins(word, "off")) {
-        return word_begins(word, "dump")
+    if (!on && !protocol_slice_begins(word, "off")) {
+        return protocol_slice_begins(word, "dump")
                    ? begin_dump(asked, DUMP_PREFIXES, 0, false, false)
                    : answer(asked, "CLIENT_ERROR usage: stats detail on|off|dump");
     }
@@ -632,17 +622,17 @@ bool admin_stats(struct admin *admin, struct protocol_request *request,
         *outcome = go_on(&asked, dumping);
         return true;
     }
-    if (asked.words_count == 0 || word_begins(asked.words[0], "reset")) {
+    if (asked.words_count == 0 || protocol_slice_begins(asked.words[0], "reset")) {
         return false;
     }
     /* In this order: it decides what a beginning means. */
-    if (word_begins(asked.words[0], "detail")) {
+    if (protocol_slice_begins(asked.words[0], "detail")) {
         *outcome = detail(&asked);
-    } else if (word_begins(asked.words[0], "settings")) {
+    } else if (protocol_slice_begins(asked.words[0], "settings")) {
         return false;
-    } else if (word_begins(asked.words[0], "cachedump")) {
+    } else if (protocol_slice_begins(asked.words[0], "cachedump")) {
         *outcome = cachedump(&asked);
-    } else if (word_is(asked.words[0], "sizes") && admin->shared->config->track_sizes) {
+    } else if (protocol_slice_is(asked.words[0], "sizes") && admin->shared->config->track_sizes) {
         *outcome = begin_dump(&asked, DUMP_SIZES, 0, false, false);
     } else {
         return false;

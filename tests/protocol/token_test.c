@@ -110,10 +110,10 @@ static void split_max_test(void **state)
 
     assert_int_equal(protocol_token_split(line, tokens, 2), 2);
     assert_int_equal(protocol_token_split(line, tokens, 0), 0);
-    assert_true(protocol_token_is(tokens[1], "b"));
-    assert_false(protocol_token_is(tokens[1], "bb"));
-    assert_false(protocol_token_is(tokens[1], ""));
-    assert_false(protocol_token_is(tokens[1], "c"));
+    assert_true(protocol_slice_is(tokens[1], "b"));
+    assert_false(protocol_slice_is(tokens[1], "bb"));
+    assert_false(protocol_slice_is(tokens[1], ""));
+    assert_false(protocol_slice_is(tokens[1], "c"));
     free(line.data);
 }
 
@@ -125,9 +125,9 @@ static void next_key_test(void **state)
     struct protocol_slice key;
 
     assert_true(protocol_next_key(&keys, &key));
-    assert_true(protocol_token_is(key, "a"));
+    assert_true(protocol_slice_is(key, "a"));
     assert_true(protocol_next_key(&keys, &key));
-    assert_true(protocol_token_is(key, "bcd"));
+    assert_true(protocol_slice_is(key, "bcd"));
     assert_false(protocol_next_key(&keys, &key));
     assert_int_equal(keys.bytes, 0);
     assert_false(protocol_next_key(&keys, &key));
