@@ -332,6 +332,13 @@ static enum command_outcome execute_touch(struct call *call)
     return call_answer(call, status == CACHE_OK ? "TOUCHED" : "NOT_FOUND");
 }
 
+const char *call_arith_line(enum cache_status status)
+{
+    return status == CACHE_NOT_NUMBER
+               ? "CLIENT_ERROR cannot increment or decrement non-numeric value"
+               : "SERVER_ERROR out of memory";
+}
+
 static enum command_outcome execute_arith(struct call *call)
 {
     const struct protocol_request *request = call->request;
@@ -345,28 +352,19 @@ static enum command_outcome execute_arith(struct call *call)
     const enum cache_status status = cache_arith(call->command->worker, request->key.data,
                                                  request->key.bytes, &arith, call->now_s, &number);
 
-    switch (status) {
-    case CACHE_OK:
+    if (status == CACHE_OK) {
         call_count(call, call->row->hits);
         if (!request->noreply) {
             const bool written = protocol_reply_number(call->reply, number.value);
             assert(written);
         }
         return COMMAND_DONE;
-    case CACHE_NOT_FOUND:
+    }
+    if (status == CACHE_NOT_FOUND) {
         call_count(call, call->row->misses);
         return call_answer(call, "NOT_FOUND");
-    case CACHE_NOT_NUMBER:
-        return call_answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
-    case CACHE_EXISTS:
-    case CACHE_NOT_STORED:
-    case CACHE_TOO_LARGE:
-    case CACHE_NO_MEMORY:
-    case CACHE_NO_ROOM:
-    case CACHE_MORE:
-        break;
     }
-    return call_answer(call, "SERVER_ERROR out of memory");
+    return call_answer(call, call_arith_line(status));
 }
 
 /* ---- administration ---- */

@@ -112,6 +112,8 @@ enum command_outcome call_needs_room(struct call *call, size_t bytes);
 uint32_t call_expiry(int64_t exptime, uint32_t now_s);
 /** call_store_line() - what a store that failed is answered. */
 const char *call_store_line(enum cache_status status);
+/** call_arith_line() - what is answered to arithmetic that met no number, or no memory. */
+const char *call_arith_line(enum cache_status status);
 
 /**
  * call_refuse_store() - a store whose value was not taken: counted, told, and where it is a set, or

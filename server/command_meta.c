@@ -559,23 +559,14 @@ static enum command_outcome answer_number(const struct call *call,
 static enum command_outcome arith_failed(const struct call *call, bool increments,
                                          enum cache_status status)
 {
-    switch (status) {
-    case CACHE_NOT_FOUND:
+    if (status == CACHE_NOT_FOUND) {
         call_count(call, increments ? COUNTER_INCR_MISSES : COUNTER_DECR_MISSES);
         return answer_code(call, "NF");
-    case CACHE_EXISTS:
-        return answer_code(call, "EX");
-    case CACHE_NOT_NUMBER:
-        return call_answer(call, "CLIENT_ERROR cannot increment or decrement non-numeric value");
-    case CACHE_OK:
-    case CACHE_NOT_STORED:
-    case CACHE_TOO_LARGE:
-    case CACHE_NO_MEMORY:
-    case CACHE_NO_ROOM:
-    case CACHE_MORE:
-        break;
     }
-    return call_answer(call, "SERVER_ERROR out of memory");
+    if (status == CACHE_EXISTS) {
+        return answer_code(call, "EX");
+    }
+    return call_answer(call, call_arith_line(status));
 }
 
 enum command_outcome execute_ma(struct call *call)
