@@ -135,7 +135,8 @@ static void read_large(const struct tools *with, const struct codec_dictionary *
 static void read_small(const struct codec_dictionary *dictionary, const struct record *record)
 {
     const size_t entry_bytes = record->key_bytes + record->value_bytes;
-    uint8_t *out = malloc(entry_bytes), *key = malloc(record->key_bytes);
+    /* Alike before: a match at distance 0, which no compressor makes, leaves what is there. */
+    uint8_t *out = calloc(1, entry_bytes), *key = calloc(1, record->key_bytes);
 
     assert(out != NULL && key != NULL);
     const uint8_t *found = record_key(record, dictionary, key);
