@@ -2,6 +2,7 @@
  * the pages. */
 #include "server/cache/cache.h"
 #include "tests/cache/check_cache.h"
+#include "tests/warm/model.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -360,12 +361,10 @@ static void test_deferred(void **state)
 static void test_killed(void **state)
 {
     struct bench *bench = bench_new(true);
-    char path[] = "/dev/shm/zbcached-parts-XXXXXX";
-    int status = 0, fd = mkstemp(path);
+    char path[WARM_PATH_BYTES];
+    int status = 0;
     (void)state;
-    assert_true(fd >= 0);
-    (void)close(fd);
-    (void)unlink(path);
+    warm_path(path);
     bench->config.memory_file = path;
     pid_t pid = fork();
     assert_true(pid >= 0);
