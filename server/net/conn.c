@@ -224,17 +224,20 @@ void conn_close_all(struct conn_host *host)
     }
 }
 
+/* What nothing large has needed since the last time. */
+static void tidy(struct buffer *large, bool *used, struct budget *budget)
+{
+    if (!*used) {
+        buffer_free(large, budget);
+    }
+    *used = false;
+}
+
 void conn_host_tidy(struct conn_host *host)
 {
     assert(host->reply.used == 0);
-    if (!host->large_output_used) {
-        buffer_free(&host->large_output, host->budget);
-    }
-    host->large_output_used = false;
-    if (!host->large_input_used) {
-        buffer_free(&host->large_input, host->budget);
-    }
-    host->large_input_used = false;
+    tidy(&host->large_output, &host->large_output_used, host->budget);
+    tidy(&host->large_input, &host->large_input_used, host->budget);
 }
 
 static const char *doing_name(enum conn_doing doing)
