@@ -166,8 +166,15 @@ enum zbud_status zbud_log_open(struct zbud_pool *pool, unsigned kind, size_t byt
 
 bool zbud_log_close(struct zbud_pool *pool, struct zbud_handle log)
 {
-    struct open_log *slot = pool_open_slot(pool, pool_find_log(pool, log));
-    return slot != NULL && pool_close_log(pool, slot);
+    struct place place = pool_find_log(pool, log);
+    struct open_log *slot = pool_open_slot(pool, place);
+    bool empty;
+
+    if (slot == NULL)
+        return false;
+    empty = place.page->buddies[place.end].count == 0;
+    (void)pool_close_log(pool, slot);
+    return empty; /* not whether its page is gone too: there may be another buddy */
 }
 
 uint64_t zbud_log_word(const struct zbud_pool *pool, struct zbud_handle log)

@@ -335,6 +335,22 @@ static void a_log_is_closed_on_request(void **state)
     zbud_pool_check(rig->pool);
 }
 
+/* One that is gone is gone, whether its page is or not. */
+static void an_empty_log_goes_from_beside_a_buddy(void **state)
+{
+    struct rig *rig = *state;
+    struct zbud_handle plain, empty;
+
+    assert_int_equal(zbud_alloc(rig->pool, 3 * CHUNK, &plain), ZBUD_OK);
+    assert_int_equal(zbud_log_open(rig->pool, 0, 100, &empty), ZBUD_OK);
+    assert_true(same_page(plain, empty));
+    assert_true(zbud_log_close(rig->pool, empty));
+    zbud_pool_check(rig->pool);
+    assert_int_equal(zbud_pool_pages(rig->pool), 1);
+    zbud_free(rig->pool, plain);
+    assert_int_equal(zbud_pool_pages(rig->pool), 0);
+}
+
 /* A fifth log closes the one appended to longest ago, and its page's room is offered again. */
 static void a_fifth_log_closes_one(void **state)
 {
@@ -656,6 +672,7 @@ int main(void)
         CASE(appends_where_it_fits_tightest),
         CASE(kinds_have_logs_of_their_own),
         CASE(a_log_is_closed_on_request),
+        CASE(an_empty_log_goes_from_beside_a_buddy),
         CASE(closed_logs_of_a_page_are_a_pair),
         CASE(only_logs_of_small_records_are_a_pair),
         CASE(a_fifth_log_closes_one),
