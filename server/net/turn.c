@@ -615,6 +615,9 @@ static bool drop_value(struct turn *turn)
     const uint8_t *newline = memchr(from->data + from->start, '\n', count);
     assert(newline != NULL); /* how much is wanted stands in the line */
     const size_t line_bytes = (size_t)(newline + 1 - from->data) - from->start;
+    if (conn->wanted == line_bytes + 2) {
+        return false; /* an empty value, which is never too large to be dropped */
+    }
     from->end = from->start + line_bytes;
     if (from == &conn->input) {
         const bool smaller = buffer_resize(from, turn->host->budget, line_bytes);
@@ -754,7 +757,9 @@ void turn_finish(struct turn *turn, enum progress progress)
 
     if (progress != PROGRESS_BROKEN && progress != PROGRESS_FINISHED && !keep_input(turn) &&
         !(drop_value(turn) && keep_input(turn))) {
-        (void)protocol_reply_line(&host->reply, NO_MEMORY_READING);
+        if (conn->output.capacity == 0) { /* else it could only be said in the middle of that */
+            (void)protocol_reply_line(&host->reply, NO_MEMORY_READING);
+        }
         progress = PROGRESS_FINISHED;
     }
     note_doing(turn, doing_of(conn)); /* before the client can see an answer and ask */

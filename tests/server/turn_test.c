@@ -1,0 +1,162 @@
+/*
+ * turn_test.c - turns of connections without a thread: where there is no memory left who is told,
+ * who is closed, and that the server goes on.
+ */
+/* cmocka.h stands on the four before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "server/budget.h"
+#include "tests/fuzz/within.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES    200
+#define VALUE_BYTES  40000
+#define ANSWER_BYTES (4u << 20)
+#define STEPS        21u /* blocks from 1 byte to 1 MiB */
+
+/* ---- memory that is not there ---- */
+
+/* Takes what connections may still hold, in blocks of 2^@smallest bytes at the least. */
+static void take_all(struct budget *budget, unsigned smallest, unsigned *taken)
+{
+    for (unsigned step = STEPS; step-- > smallest;) {
+        for (taken[step] = 0; budget_take(budget, (size_t)1 << step); taken[step]++) {
+        }
+    }
+}
+
+static void give_all(struct budget *budget, unsigned smallest, const unsigned *taken)
+{
+    for (unsigned step = STEPS; step-- > smallest;) {
+        for (unsigned i = 0; i < taken[step]; i++) {
+            budget_give(budget, (size_t)1 << step);
+        }
+    }
+}
+
+/* ---- talking ---- */
+
+static void ask(struct within *within, const char *text, size_t bytes)
+{
+    assert_int_equal(within_send(within, 0, text, bytes), bytes);
+    within_run(within);
+}
+
+/* All that comes, ended by a NUL, until nothing does; false: the server has closed. */
+static bool hear(struct within *within, char *answer, size_t *bytes)
+{
+    bool closed = false;
+    size_t came = 0;
+
+    *bytes = 0;
+    do {
+        came = within_read(within, 0, answer + *bytes, ANSWER_BYTES - *bytes, &closed);
+        *bytes += came;
+        within_run(within);
+    } while (came > 0);
+    answer[*bytes] = '\0';
+    return !closed;
+}
+
+/* ---- tests ---- */
+
+/* Its line needs memory until the rest has come, and a value that has no bytes cannot be dropped
+ * in its stead. */
+static void test_empty_value_without_memory(void **state)
+{
+    static const char *const lines[] = {"set k 0 0 0\r\n", "ms k 0\r\n", "set k 0 0 1\r\n", "ge"};
+    struct within *within = within_new("-m 16", NULL, NULL);
+    struct budget *budget = within->rig->shared.budget;
+    char *answer = malloc(ANSWER_BYTES + 1);
+    unsigned taken[STEPS];
+    size_t bytes;
+
+    (void)state;
+    assert_non_null(answer);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        within_dial(within, 0, 0);
+        take_all(budget, 0, taken);
+        ask(within, lines[i], strlen(lines[i]));
+        assert_false(hear(within, answer, &bytes));
+        assert_string_equal(answer, "SERVER_ERROR out of memory reading request\r\n");
+        give_all(budget, 0, taken);
+        within_hang_up(within, 0);
+    }
+    within_dial(within, 0, 0);
+    ask(within, "set k 0 0 0\r\n", 13);
+    ask(within, "\r\n", 2);
+    assert_true(hear(within, answer, &bytes));
+    assert_string_equal(answer, "STORED\r\n");
+    within_free(within);
+    free(answer);
+}
+
+/* A get that is longer than there is memory for, and whose answers nobody reads: what could not be
+ * sent is kept, what was asked beyond that cannot be. The client gets what was kept, and no word in
+ * the middle of it. */
+static void test_unread_answers_without_memory(void **state)
+{
+    const size_t line_bytes = 64 << 10, spare_bytes = 48 << 10; /* a worker's input, and less */
+    struct within *within = within_new("-m 16", NULL, NULL);
+    struct budget *budget = within->rig->shared.budget;
+    char *answer = malloc(ANSWER_BYTES + 1), *text = malloc(line_bytes),
+         *value = malloc(2 * line_bytes);
+    unsigned taken[STEPS];
+    size_t bytes;
+
+    (void)state;
+    assert_true(answer != NULL && text != NULL && value != NULL);
+    within_dial(within, 0, 0);
+    memset(text, 'k', line_bytes);
+    size_t line = (size_t)sprintf(value, "set %.*s 0 0 %d\r\n", KEY_BYTES, text, VALUE_BYTES);
+    memset(value + line, 'v', VALUE_BYTES);
+    memcpy(value + line + VALUE_BYTES, "\r\n", 2);
+    ask(within, value, line + VALUE_BYTES + 2);
+    assert_true(hear(within, answer, &bytes));
+    assert_string_equal(answer, "STORED\r\n");
+
+    assert_true(budget_take(budget, spare_bytes));
+    take_all(budget, 13, taken);
+    budget_give(budget, spare_bytes);
+    memcpy(text, "get", 3);
+    for (size_t at = 3; at + KEY_BYTES + 3 <= line_bytes; at += KEY_BYTES + 1) {
+        text[at] = ' ';
+    }
+    memcpy(text + line_bytes - 2, "\r\n", 2);
+    ask(within, text, line_bytes);
+    assert_false(hear(within, answer, &bytes));
+
+    line = (size_t)sprintf(value, "VALUE %.*s 0 %d\r\n", KEY_BYTES, text + 4, VALUE_BYTES);
+    memset(value + line, 'v', VALUE_BYTES);
+    memcpy(value + line + VALUE_BYTES, "\r\n", 2);
+    const size_t one_bytes = line + VALUE_BYTES + 2;
+    assert_true(bytes > 0 && bytes % one_bytes == 0);
+    for (size_t at = 0; at < bytes; at += one_bytes) {
+        assert_memory_equal(answer + at, value, one_bytes);
+    }
+    give_all(budget, 13, taken);
+    within_free(within);
+    free(answer);
+    free(text);
+    free(value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_value_without_memory),
+        cmocka_unit_test(test_unread_answers_without_memory),
+    };
+    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
