@@ -85,15 +85,16 @@ static uint64_t work(struct maintenance *maintenance)
 }
 
 /* A pause of the other work, in which what stores leave uncompressed is compressed: looked for
- * often while there is some, more and more seldom while there is none. False as pause_for(). */
+ * often while there is some, more and more seldom while there is none; and once where the pause is
+ * none, as it is with a whole core. False as pause_for(). */
 static bool compress_for(struct maintenance *maintenance, uint64_t pause_us)
 {
     const uint64_t until_us = clock_elapsed_us(maintenance->clock) + pause_us;
+    uint64_t now_us = until_us - pause_us;
     uint64_t wait_us = maintenance->look_us;
-    bool go_on = true;
+    bool go_on;
 
-    for (uint64_t now_us = until_us - pause_us; go_on && now_us < until_us;
-         now_us = clock_elapsed_us(maintenance->clock)) {
+    do {
         switch (cache_compress(maintenance->keeper, clock_now_s(maintenance->clock))) {
         case CACHE_COMPRESS_MORE:
             wait_us = 0;
@@ -109,7 +110,8 @@ static bool compress_for(struct maintenance *maintenance, uint64_t pause_us)
             wait_us = LIMITS_COMPRESS_PAUSE_US_MAX;
         }
         go_on = pause_for(maintenance, wait_us < until_us - now_us ? wait_us : until_us - now_us);
-    }
+        now_us = clock_elapsed_us(maintenance->clock);
+    } while (go_on && now_us < until_us);
     maintenance->look_us = wait_us;
     return go_on;
 }
