@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAP_LOOKS         256u /* pages of a cell that are looked at, at most */
 /* What memcached counts for an item beside key and value: 48 bytes of header, 8 of cas, the key's
  * end, \r\n, and 4 where there are client flags. */
-#define MAP_LOOKS         256u /* pages of a cell that are looked at, at most */
 #define ITEM_HEADER_BYTES 59u
 #define ITEM_FLAGS_BYTES  4u
 #define MEMORY_BYTES_MIN  (1u << 20)
@@ -114,6 +114,7 @@ struct cache *cache_new(const struct cache_config *config)
     if (cache == NULL)
         return NULL;
     cache->config = *config;
+    cache->config.defer = config->defer && config->compress;
     atomic_init(&cache->now_s, config->now_s);
     current_init(&cache->current);
     savings_init(&cache->savings);

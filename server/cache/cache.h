@@ -77,11 +77,11 @@ struct cache_config {
     /* The most memory_bytes can be raised to later, at most CACHE_MEMORY_BYTES_MAX. Address space,
      * and nothing else. */
     size_t reserve_bytes;
-    size_t item_bytes_max; /* -I: key, value and 50 bytes of header as memcached counts them */
+    size_t item_bytes_max; /* -I: key, value and 59 bytes around them, as memcached counts them */
     unsigned shards;       /* a power of two, at most CACHE_SHARDS_MAX */
     bool evict;            /* false: -M */
     bool compress;
-    bool defer;  /* leave the first compression of small items to cache_compress() */
+    bool defer;  /* leave the first compression to cache_compress() where there is room to wait */
     bool settle; /* compress again in the background what is some seconds old */
     struct cache_observer observer; /* zeroed: nobody */
     /* NULL, or a file for what is stored, to be found there again by the next cache_new(). Of a
@@ -366,8 +366,9 @@ bool cache_maintain_briefly(struct cache_keeper *keeper, uint32_t now_s);
  * where config->defer is set.
  *
  * It is work that stores were spared, done in batches, where it takes less time; so it is apart
- * from cache_maintain(), whose share of the machine is bounded. What waits is bounded too, to 1/64
- * of the limit: beyond, stores compress by themselves. So it may be called late, or never.
+ * from cache_maintain(), whose share of the machine is bounded. What waits is bounded too: a log
+ * for each 128 pages of the limit and each 16 that are free, 2,048 in a shard, and large items up
+ * to 1/32 of the limit. Beyond, stores compress by themselves. So it may be called late, or never.
  *
  * Returns whether nothing waited, all that did is compressed, or there may be more.
  */

@@ -18,7 +18,7 @@ struct bench {
     struct engine engine;
 };
 
-static int set_up(void **state)
+static void open_bench(void **state, bool compress)
 {
     static struct bench bench;
     const struct cache_config config = {
@@ -27,7 +27,7 @@ static int set_up(void **state)
         .item_bytes_max = MEMORY / 8,
         .shards = 4,
         .evict = true,
-        .compress = true,
+        .compress = compress,
         .defer = true,
         .settle = true,
         .seed = 3,
@@ -35,6 +35,17 @@ static int set_up(void **state)
     };
     engine_open(&bench.engine, &config);
     *state = &bench;
+}
+
+static int set_up(void **state)
+{
+    open_bench(state, true);
+    return 0;
+}
+
+static int set_up_uncompressed(void **state)
+{
+    open_bench(state, false);
     return 0;
 }
 
@@ -313,6 +324,19 @@ static void test_large_noise(void **state)
     assert_memory_equal(answer.entry + 1, out + 1, 200000);
 }
 
+/* Where nothing is to be compressed, nothing waits for it. */
+static void test_uncompressed(void **state)
+{
+    struct bench *bench = *state;
+    static struct answer answer;
+    store(bench, 0, 0, 200, CACHE_NEVER);
+    store(bench, 1, 0, 200000, CACHE_NEVER);
+    assert_int_equal(figures_of(bench).deferred, 0);
+    assert_int_equal(cache_compress(bench->engine.keeper, NOW), CACHE_COMPRESS_NONE);
+    expect(bench, 0, 0, 200, &answer);
+    expect(bench, 1, 0, 200000, &answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_compresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_noise, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_uncompressed, set_up_uncompressed, tear_down),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
