@@ -250,6 +250,8 @@ void call_refuse_store(const struct call *call, enum cache_mode mode, enum cache
             cache_delete(call->command->worker, key.data, key.bytes, call->now_s);
         (void)ignored; /* there may have been none */
     }
+    call_count_key(call, key.data, key.bytes);
+    call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
     call_count_store(call, mode, status);
     command_tell_store(&look, &store, status);
 }
@@ -261,8 +263,6 @@ static enum command_outcome execute_store(struct call *call)
     struct command_look look;
 
     if (request->too_large) {
-        call_count_key(call, key.data, key.bytes);
-        call_count_prefix(call, key.data, key.bytes, PREFIX_SET);
         call_refuse_store(call, call->row->mode, CACHE_TOO_LARGE);
         return call_answer(call, call_store_line(CACHE_TOO_LARGE));
     }
@@ -391,7 +391,6 @@ static enum command_outcome execute_version(struct call *call)
 static enum command_outcome execute_verbosity(struct call *call)
 {
     const uint64_t level = call->request->delta;
-
     struct control *control = call->command->shared.control;
     const uint32_t verbosity = (uint32_t)(level < VERBOSITY_MAX ? level : VERBOSITY_MAX);
 
@@ -494,15 +493,6 @@ static const struct stats_word stats_words[] = {
     {"prefixes", false, STATS_PREFIXES, "CLIENT_ERROR stats prefixes not allowed"},
 };
 
-static struct protocol_slice first_word(struct protocol_slice line)
-{
-    const uint8_t *space = line.bytes > 0 ? memchr(line.data, ' ', line.bytes) : NULL;
-    if (space != NULL) {
-        line.bytes = (size_t)(space - line.data);
-    }
-    return line;
-}
-
 /* NULL: there is none. */
 static const struct stats_word *find_section(struct protocol_slice word)
 {
@@ -547,9 +537,11 @@ static enum command_outcome answer_section(struct call *call, enum stats_section
 static enum command_outcome execute_stats(struct call *call)
 {
     const struct command_shared *shared = &call->command->shared;
-    const struct protocol_slice word = first_word(call->request->argument);
+    struct protocol_slice left = call->request->argument;
+    struct protocol_slice word = {0};
     enum command_outcome outcome;
 
+    (void)protocol_next_key(&left, &word);
     if (admin_stats(call->command->admin, call->request, call->reply, call->now_s,
                     &call->room_bytes, &outcome)) {
         return outcome;
@@ -684,6 +676,7 @@ void command_forget(struct command *command, const struct protocol_request *requ
 void command_refuse(struct command *command, struct protocol_request *request,
                     struct protocol_reply *reply, uint32_t now_s)
 {
+    assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
     const struct call call = {
         .command = command,
         .row = &rows[request->verb],
@@ -691,7 +684,6 @@ void command_refuse(struct command *command, struct protocol_request *request,
         .reply = reply,
         .now_s = now_s,
     };
-    assert((unsigned)request->verb < PROTOCOL_VERBS_COUNT);
     command_forget(command, request);
     if (call.row->execute == execute_store || call.row->execute == execute_ms) {
         call_refuse_store(&call, call.row->mode, CACHE_NO_MEMORY);

@@ -394,6 +394,31 @@ static void test_long_prefixes(void **state)
     rig_free(rig);
 }
 
+/* A store counts, whatever came of it, and whichever command it was. */
+static void test_refused_stores_count(void **state)
+{
+    static const char *const lines[] = {"set a/b 0 0 1000", "ms a/b 1000",
+                                        "ms YS9i 1000 b",   "set a/b 0 0 2000000",
+                                        "ms a/b 2000000",   "ms YS9i 2000000 b"};
+    const size_t count = sizeof(lines) / sizeof(lines[0]);
+    struct rig *rig = rig_new("-m 64 -D /");
+    char *request = malloc(2000100), line[64];
+
+    (void)state;
+    assert_non_null(request);
+    for (size_t i = 0; i < count; i++) {
+        const size_t value_bytes = i < count / 2 ? 1000 : 2000000;
+        const int at = sprintf(request, "%s\r\n", lines[i]);
+        memset(request + at, 'v', value_bytes);
+        memcpy(request + (size_t)at + value_bytes, "\r\n", 3);
+        (void)rig_ask(rig, request);
+    }
+    (void)snprintf(line, sizeof(line), "PREFIX a get 0 hit 0 set %zu del 0\r\nEND\r\n", count);
+    rig_expect(rig, "stats detail dump\r\n", line);
+    rig_free(rig);
+    free(request);
+}
+
 /* ---- the clock ---- */
 
 static void test_debugtime(void **state)
@@ -506,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_many_prefixes),
         cmocka_unit_test(test_detail_takes_memory_once),
         cmocka_unit_test(test_long_prefixes),
+        cmocka_unit_test(test_refused_stores_count),
         cmocka_unit_test(test_debugtime),
         cmocka_unit_test(test_noise),
     };
