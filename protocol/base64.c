@@ -72,3 +72,29 @@ size_t protocol_base64_decode(struct protocol_slice text, uint8_t *out)
     }
     return bytes;
 }
+
+/* The bytes of a group as the top bits of 24; those it lacks are 0. */
+static uint32_t bytes_bits(const uint8_t *bytes, size_t count)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < GROUP_BYTES; i++) {
+        bits = bits << 8 | (i < count ? bytes[i] : 0);
+    }
+    return bits;
+}
+
+size_t protocol_base64_encode(const uint8_t *bytes, size_t count, uint8_t *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t text = 0;
+
+    for (size_t at = 0; at < count; at += GROUP_BYTES) {
+        const size_t have = count - at < GROUP_BYTES ? count - at : GROUP_BYTES;
+        const uint32_t bits = bytes_bits(bytes + at, have);
+        for (size_t i = 0; i < GROUP_TEXT; i++) {
+            out[text++] = (uint8_t)(i <= have ? digits[bits >> (18 - 6 * i) & 63] : '=');
+        }
+    }
+    return text;
+}

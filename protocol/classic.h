@@ -13,11 +13,6 @@
 #include "protocol/line.h"
 #include "protocol/parse.h"
 
-/* The largest data block a line can announce: 2^31 - 1 with its \r\n. */
-#define PROTOCOL_VALUE_BYTES_MAX 2147483645u
-
-#define PROTOCOL_BAD_LINE        "CLIENT_ERROR bad command line format"
-
 /**
  * protocol_classic_line() - read one command line.
  * @line:   without its \n or \r\n.

@@ -11,6 +11,11 @@
 #ifndef PROTOCOL_LINE_H
 #define PROTOCOL_LINE_H
 
+/* The largest data block a line can announce: 2^31 - 1 with its \r\n. */
+#define PROTOCOL_VALUE_BYTES_MAX 2147483645u
+
+#define PROTOCOL_BAD_LINE        "CLIENT_ERROR bad command line format"
+
 enum protocol_line {
     PROTOCOL_LINE_UNKNOWN, /* the command word is not one of this family; nothing was set */
     PROTOCOL_LINE_REQUEST, /* request is whole */

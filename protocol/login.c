@@ -1,6 +1,6 @@
 #include "protocol/login.h"
 
-#include "protocol/classic.h"
+#include "protocol/line.h"
 #include "protocol/token.h"
 
 #include <assert.h>
@@ -42,6 +42,7 @@ enum protocol_result protocol_login(uint8_t *bytes, size_t count, struct protoco
     struct protocol_slice line = {bytes, (size_t)(newline - bytes)};
     parsed->used = line.bytes + 1;
     parsed->swallow = 0;
+    parsed->bad_data = false; /* it is no store, however it goes on */
     if (line.bytes > 0 && bytes[line.bytes - 1] == '\r') {
         line.bytes--;
     }

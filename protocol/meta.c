@@ -1,7 +1,7 @@
 #include "protocol/meta.h"
 
 #include "protocol/base64.h"
-#include "protocol/classic.h"
+#include "protocol/line.h"
 #include "protocol/token.h"
 
 #include <assert.h>

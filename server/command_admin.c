@@ -1,5 +1,6 @@
 #include "server/command_admin.h"
 
+#include "protocol/token.h"
 #include "server/admin/config.h"
 #include "server/admin/control.h"
 #include "server/admin/prefixes.h"
@@ -59,21 +60,6 @@ static enum command_outcome answer(const struct asked *asked, const char *line)
 
 /* ---- words ---- */
 
-static bool read_natural(struct protocol_slice word, uint64_t max, uint64_t *number)
-{
-    uint64_t read = 0;
-
-    for (size_t i = 0; i < word.bytes; i++) {
-        const uint8_t byte = word.data[i];
-        if (byte < '0' || byte > '9' || read > (UINT64_MAX - 9) / 10) {
-            return false;
-        }
-        read = 10 * read + (uint64_t)(byte - '0');
-    }
-    *number = read;
-    return word.bytes > 0 && read <= max;
-}
-
 static bool read_signed(struct protocol_slice word, int64_t *number)
 {
     uint64_t magnitude = 0;
@@ -84,7 +70,7 @@ static bool read_signed(struct protocol_slice word, int64_t *number)
         word.data++;
         word.bytes--;
     }
-    if (!read_natural(word, INT64_MAX, &magnitude)) {
+    if (!protocol_token_natural(word, INT64_MAX, &magnitude)) {
         return false;
     }
     *number = negative ? -(int64_t)magnitude : (int64_t)magnitude;
@@ -225,7 +211,7 @@ static const char *read_classes(struct protocol_slice word, struct classes *clas
         if (comma != NULL) {
             one.bytes = (size_t)(comma - word.data);
         }
-        if (one.bytes > 0 && (!read_natural(one, CLASSES_MAX, &number) || number == 0)) {
+        if (one.bytes > 0 && (!protocol_token_natural(one, CLASSES_MAX, &number) || number == 0)) {
             return "BADCLASS invalid class id";
         }
         classes->named = classes->named || one.bytes > 0;
@@ -297,7 +283,7 @@ static enum command_outcome tocrawl(struct asked *asked)
 {
     uint64_t items = 0;
 
-    if (!read_natural(asked->words[1], UINT32_MAX, &items)) {
+    if (!protocol_token_natural(asked->words[1], UINT32_MAX, &items)) {
         return answer(asked, BAD_LINE);
     }
     control_open(asked->shared->control)->inert.lru_crawler_tocrawl = (uint32_t)items;
@@ -309,7 +295,7 @@ static enum command_outcome crawler_sleep(struct asked *asked)
 {
     uint64_t sleep_us = 0;
 
-    if (!read_natural(asked->words[1], UINT32_MAX, &sleep_us)) {
+    if (!protocol_token_natural(asked->words[1], UINT32_MAX, &sleep_us)) {
         return answer(asked, BAD_LINE);
     }
     if (sleep_us > SLEEP_US_MAX) {
@@ -369,7 +355,7 @@ static const char *set_automove(struct config_inert *inert, const struct asked *
         return "ERROR";
     }
     if (protocol_slice_is(name, "window")) {
-        if (!read_natural(asked->words[2], UINT32_MAX, &seconds)) {
+        if (!protocol_token_natural(asked->words[2], UINT32_MAX, &seconds)) {
             return "ERROR";
         }
         if (seconds < 3 || seconds > 1800) {
@@ -399,7 +385,7 @@ static enum command_outcome automove(struct asked *asked)
     if (protocol_slice_is(name, "ratio") || protocol_slice_is(name, "freeratio") ||
         protocol_slice_is(name, "window")) {
         line = set_automove(&config->inert, asked);
-    } else if (!read_natural(name, UINT32_MAX, &level)) {
+    } else if (!protocol_token_natural(name, UINT32_MAX, &level)) {
         line = BAD_LINE;
     } else if (level > 2) {
         line = "ERROR";
@@ -415,8 +401,8 @@ static enum command_outcome tune(struct asked *asked)
     uint64_t hot_pct, warm_pct;
     int64_t hot_factor, warm_factor;
 
-    if (!read_natural(asked->words[1], UINT32_MAX, &hot_pct) ||
-        !read_natural(asked->words[2], UINT32_MAX, &warm_pct) ||
+    if (!protocol_token_natural(asked->words[1], UINT32_MAX, &hot_pct) ||
+        !protocol_token_natural(asked->words[2], UINT32_MAX, &warm_pct) ||
         !read_fraction(asked->words[3], &hot_factor) ||
         !read_fraction(asked->words[4], &warm_factor)) {
         return answer(asked, "ERROR");
@@ -577,8 +563,8 @@ static enum command_outcome cachedump(struct asked *asked)
     if (asked->words_count < 3) {
         return answer(asked, "CLIENT_ERROR bad command line");
     }
-    if (!read_natural(asked->words[1], UINT32_MAX, &class) ||
-        !read_natural(asked->words[2], UINT32_MAX, &items_max)) {
+    if (!protocol_token_natural(asked->words[1], UINT32_MAX, &class) ||
+        !protocol_token_natural(asked->words[2], UINT32_MAX, &items_max)) {
         return answer(asked, BAD_LINE);
     }
     if (class > CLASSES_MAX) {

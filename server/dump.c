@@ -1,5 +1,6 @@
 #include "server/dump.h"
 
+#include "protocol/base64.h"
 #include "server/admin/prefixes.h"
 #include "server/admin/watch_event.h"
 #include "server/budget.h"
@@ -64,24 +65,6 @@ static void write_bytes(struct protocol_reply *reply, const void *bytes, size_t 
     reply->used += count;
 }
 
-/* RFC 4648, section 4. */
-static void write_base64(struct protocol_reply *reply, const uint8_t *key, size_t bytes)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char group[4];
-
-    for (size_t i = 0; i < bytes; i += 3) {
-        const size_t have = bytes - i < 3 ? bytes - i : 3;
-        const uint32_t bits = (uint32_t)key[i] << 16 | (have > 1 ? (uint32_t)key[i + 1] << 8 : 0) |
-                              (have > 2 ? (uint32_t)key[i + 2] : 0);
-        for (unsigned digit = 0; digit < 4; digit++) {
-            group[digit] = digit <= have ? alphabet[bits >> (18 - 6 * digit) & 63] : '=';
-        }
-        write_bytes(reply, group, sizeof(group));
-    }
-}
-
 /* A key that was sent as base64, and cannot be sent otherwise. */
 static bool is_binary(const struct cache_walk_item *item)
 {
@@ -121,7 +104,9 @@ static void write_mg(struct dump *dump, const struct cache_walk_item *item,
     (void)now_s;
     write_bytes(reply, "mg ", 3);
     if (is_binary(item)) {
-        write_base64(reply, item->key, item->key_bytes);
+        assert(PROTOCOL_BASE64_TEXT_BYTES(item->key_bytes) <= protocol_reply_room(reply));
+        reply->used +=
+            protocol_base64_encode(item->key, item->key_bytes, reply->data + reply->used);
         write_bytes(reply, " b\r\n", 4);
     } else {
         write_bytes(reply, item->key, item->key_bytes);

@@ -15,8 +15,12 @@ static enum protocol_result attempt(const char *text, size_t count, struct proto
     assert(bytes != NULL);
     memcpy(bytes, text, count);
     memset(parsed, 0xa5, sizeof(*parsed));
+    parsed->bad_data = true;
     const enum protocol_result result = protocol_login(bytes, count, parsed);
     assert(memcmp(bytes, text, count) == 0);
+    if (result == PROTOCOL_REQUEST || result == PROTOCOL_ERROR) {
+        assert(!parsed->bad_data);
+    }
     if (result == PROTOCOL_REQUEST) {
         const struct protocol_slice user = parsed->request.key;
         const struct protocol_slice password = parsed->request.value;
