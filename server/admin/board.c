@@ -11,14 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* From here on a client must have a certificate: OpenSSL's "fail if no peer cert". */
-#define TLS_VERIFY_ALL 2u
-#define KEYS_SHOWN     16u
+#define KEYS_SHOWN 16u
 
 static bool shows_keys(const struct config *config)
 {
-    return config->dump_enabled && config->auth_path == NULL &&
-           (!config->tls_enabled || config->tls_verify_mode < TLS_VERIFY_ALL);
+    bool certified = config->tls_enabled && config->tls_verify_mode >= CONFIG_TLS_VERIFY_ALL;
+
+    for (uint32_t i = 0; i < config->addresses_count; i++) {
+        certified = certified || config->addresses[i].tls == CONFIG_TLS_MUTUAL;
+    }
+    return config->dump_enabled && config->auth_path == NULL && !certified;
 }
 
 static void put_number(struct text *text, const char *name, uint64_t value)

@@ -59,8 +59,9 @@ enum config_tls {
     CONFIG_TLS_MUTUAL,  /* mtls: they do */
 };
 
-#define CONFIG_TLS_1_2 2u /* of -o ssl_min_version, memcached's numbers */
-#define CONFIG_TLS_1_3 3u
+#define CONFIG_TLS_1_2        2u /* of -o ssl_min_version, memcached's numbers */
+#define CONFIG_TLS_1_3        3u
+#define CONFIG_TLS_VERIFY_ALL 2u /* of -o ssl_verify_mode: from here on clients need certificates */
 
 /** One place to listen on: a name or number for getaddrinfo(). */
 struct config_address {

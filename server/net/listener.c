@@ -426,8 +426,9 @@ static bool listen_everywhere(struct listener *listener)
 static bool asks_nobody(const struct listener *listener, const struct socket *socket)
 {
     const struct config *config = listener->setup.config;
-    const bool certified = socket->tls == CONFIG_TLS_MUTUAL ||
-                           (socket->tls == CONFIG_TLS_DEFAULT && config->tls_verify_mode >= 2);
+    const bool certified =
+        socket->tls == CONFIG_TLS_MUTUAL ||
+        (socket->tls == CONFIG_TLS_DEFAULT && config->tls_verify_mode >= CONFIG_TLS_VERIFY_ALL);
 
     return socket->udp || (config->auth_path == NULL && !certified);
 }

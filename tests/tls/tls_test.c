@@ -612,6 +612,42 @@ static void test_memory(void **state)
     free(value);
 }
 
+/* ---- what others are told ---- */
+
+/* Keys that clients may list with a certificate alone are not told by --http, which asks for
+ * none. */
+static void test_keys_are_hidden(void **state)
+{
+    static const struct {
+        const char *more;
+        const char *answer;
+    } CASES[] = {
+        {" --http -1", "\"keys\":true"},
+        {",ssl_verify_mode=2 --http -1", "\"keys\":false"},
+        {" --http -1 -l notls:127.0.0.1,mtls:127.0.0.1:-1", "\"keys\":false"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct live live;
+        char more[OPTIONS_BYTES], answer[64 << 10];
+        size_t used = 0;
+
+        (void)snprintf(more, sizeof(more), ",ssl_ca_cert=%s/authority.pem%s", certs, CASES[i].more);
+        start(&live, "server", more);
+        const int fd = live_connect_to("127.0.0.1", live.http_port);
+        live_send(fd, "GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        for (ssize_t came = 1; came > 0; used += (size_t)came) {
+            came = live_read(fd, answer + used, sizeof(answer) - 1 - used);
+            assert_true(came >= 0);
+        }
+        answer[used] = '\0';
+        (void)close(fd);
+        assert_non_null(strstr(answer, CASES[i].answer));
+        stop(&live);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -627,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_half_open),
         cmocka_unit_test(test_handshake_storm),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_keys_are_hidden),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
