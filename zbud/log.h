@@ -50,7 +50,8 @@
  * one page in so many: what is open holds slack that nobody else can use. */
 #define ZBUD_LOGS_OPEN_PART      64u
 #define ZBUD_RECORDS_MAX         128u /* numbers in a log, dead ones included */
-#define ZBUD_RECORD_BYTES_MAX    (ZBUD_BUDDY_BYTES_MAX - 2u)
+#define ZBUD_RECORD_ENTRY_BYTES  2u   /* of the directory, beside the record's bytes */
+#define ZBUD_RECORD_BYTES_MAX    (ZBUD_BUDDY_BYTES_MAX - ZBUD_RECORD_ENTRY_BYTES)
 #define ZBUD_RECORD_TAG_MAX      7u
 #define ZBUD_RECORD_ALONE_CHUNKS 32u /* from here on a record is a buddy of its own */
 

@@ -92,7 +92,7 @@ static_assert(sizeof(struct page_header) == ZBUD_CHUNK_BYTES, "the header is the
 static_assert(ZBUD_PAGE_CHUNKS * ZBUD_CHUNK_BYTES == ZBUD_PAGE_BYTES, "64 chunks are a page");
 
 #define PAGE_CHUNKS_MAX  (ZBUD_PAGE_CHUNKS - 1u)
-#define PAGE_ENTRY_BYTES 2u
+#define PAGE_ENTRY_BYTES ZBUD_RECORD_ENTRY_BYTES
 
 static inline unsigned page_chunks(size_t bytes)
 {

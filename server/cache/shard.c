@@ -358,8 +358,9 @@ bool shard_remove(struct shard *shard, uint64_t hash, const struct shard_found *
     return shard_kill(shard, found->place, &found->record);
 }
 
-bool shard_rewrite(struct shard *shard, struct shard_found *found, unsigned kind,
-                   const struct record *changed, bool *log_gone)
+/* Writes @changed, of the same entry, to a log of @kind; its slot follows, the old one dies. */
+static bool rewrite(struct shard *shard, struct shard_found *found, unsigned kind,
+                    const struct record *changed, bool *log_gone) ZB_REQUIRES(shard->lock)
 {
     struct record moved = *changed;
     struct index_place place;
@@ -373,12 +374,23 @@ bool shard_rewrite(struct shard *shard, struct shard_found *found, unsigned kind
     return true;
 }
 
-bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
+bool shard_revise(struct shard *shard, struct shard_found *found, unsigned kind,
+                  const struct record *changed)
+{
+    struct zbud_handle log = found->place.log;
+    bool log_gone;
+    if (!rewrite(shard, found, kind, changed, &log_gone))
+        return false;
+    if (!log_gone)
+        shard_squeeze_due(shard, log);
+    return true;
+}
+
+bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind)
 {
     struct record moved = found->record;
     bool log_gone;
-    moved.expiry_s = expiry_s;
-    return shard_rewrite(shard, found, kind, &moved, &log_gone);
+    return rewrite(shard, found, kind, &moved, &log_gone);
 }
 
 void shard_remove_and_tidy(struct shard *shard, uint64_t hash, const struct shard_found *found,
@@ -454,15 +466,9 @@ bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t e
     if (found->record.expiry_s == expiry_s)
         return true;
     if (kind != found->kind) {
-        struct zbud_handle log = found->place.log;
-        bool log_gone;
         struct record moved = found->record;
         moved.expiry_s = expiry_s;
-        if (!shard_rewrite(shard, found, kind, &moved, &log_gone))
-            return false;
-        if (!log_gone)
-            shard_squeeze_due(shard, log);
-        return true;
+        return shard_revise(shard, found, kind, &moved);
     }
     const struct seals *seals = &shard->seals;
     unsigned number = found->place.number, tag = found->record.tag;

@@ -130,7 +130,7 @@ static void check_noted(void *context, struct zbud_handle log)
     struct shard *shard = context;
     lock_is_held(&shard->lock);
     assert(zbud_log_live(shard->pool, log) > 0);
-    assert(kind_expiry((unsigned)(zbud_log_word(shard->pool, log) >> KIND_SHIFT)) != 0);
+    assert(kind_expiry(shard_log_kind(shard, log)) != 0);
 }
 
 static void check_fresh(struct shard *shard) ZB_REQUIRES(shard->lock)

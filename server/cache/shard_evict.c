@@ -24,7 +24,6 @@
  * moved than half of what is won. */
 #define MERGE_LONE_PCT   33u
 #define ROOMY_PART       8u
-#define DIRECTORY_BYTES  2u /* a record, beside its bytes */
 
 struct eviction {
     struct shard *shard;
@@ -38,7 +37,7 @@ static bool move_by_time_left(struct shard *shard, struct shard_found *found, ui
 {
     unsigned expiry = expiry_class(found->record.expiry_s, now_s);
     unsigned kind = kind_with_expiry(found->kind, expiry) | KIND_MOVED;
-    return shard_move(shard, found, kind, found->record.expiry_s);
+    return shard_move(shard, found, kind);
 }
 
 static bool rescue(struct eviction *eviction, struct shard *shard, struct shard_found *found)
@@ -189,7 +188,7 @@ static bool sparse(struct shard *shard, const struct zbud_handle *logs, unsigned
         records += zbud_log_live(shard->pool, logs[i]);
         bytes += live_bytes;
     }
-    bytes += records * DIRECTORY_BYTES;
+    bytes += records * ZBUD_RECORD_ENTRY_BYTES;
     return bytes * 100 < (size_t)ZBUD_BUDDY_BYTES_MAX * live_pct &&
            records * 100 < count * ZBUD_RECORDS_MAX * live_pct;
 }

@@ -301,7 +301,7 @@ bool shard_replace(struct shard *shard, const struct gathered_item *item,
     if (settled)
         kind = kind_with_expiry(kind, kind_expiry(old.kind));
     if (settled && put == NULL) {
-        settled = shard_move(shard, &old, kind, old.record.expiry_s);
+        settled = shard_move(shard, &old, kind);
     } else if (settled) {
         settled = shard_append_put(shard, put, kind, item->sequence, &old.record, &place);
         if (settled) {

@@ -13,11 +13,13 @@
 #include "server/cache/dictionary.h"
 #include "server/cache/expiry.h"
 #include "server/cache/index.h"
+#include "server/cache/large.h"
 #include "server/cache/record.h"
 #include "server/cache/seal.h"
 #include "server/cache/shard.h"
 #include "server/cache/shard_kind.h"
 #include "zbud/lock.h"
+#include "zbud/log.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -148,6 +150,14 @@ static inline void shard_item(const struct shard *shard, const struct record *re
     item->cas = record->flags & RECORD_CAS ? record->cas : item->unique;
 }
 
+/** shard_taken_bytes() - what a record takes, less its slot. */
+static inline size_t shard_taken_bytes(const struct shard_found *found)
+{
+    bool large = found->record.tag & RECORD_TAG_LARGE;
+    return found->bytes_count + ZBUD_RECORD_ENTRY_BYTES +
+           (large ? large_pages(&found->record) * ZBUD_PAGE_BYTES : 0);
+}
+
 /** shard_bump() - one hit more. */
 static inline void shard_bump(uint64_t *slot)
 {
@@ -204,19 +214,18 @@ static inline enum cache_status shard_read_candidate(
 }
 
 /**
- * shard_rewrite() - write @changed, of the same entry, to a log of @kind; its slot follows, the old
- * one dies.
- * @log_gone: whether its log went with it.
+ * shard_revise() - write @changed, of the same entry, to a log of @kind; its slot follows, the old
+ * one dies, and its log is squeezed if that is due.
  *
  * False where no page is free: nothing has changed.
  */
-bool shard_rewrite(struct shard *shard, struct shard_found *found, unsigned kind,
-                   const struct record *changed, bool *log_gone) ZB_REQUIRES(shard->lock);
+bool shard_revise(struct shard *shard, struct shard_found *found, unsigned kind,
+                  const struct record *changed) ZB_REQUIRES(shard->lock);
 /** shard_set_expiry() - false where that takes a page and none is free: nothing has changed. */
 bool shard_set_expiry(struct shard *shard, struct shard_found *found, uint32_t expiry_s,
                       uint32_t now_s) ZB_REQUIRES(shard->lock);
-/** shard_move() - write a record as it is to a log of @kind, its slot follows, the old one dies. */
-bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind, uint32_t expiry_s)
+/** shard_move() - the same with a record as it is, and nothing squeezed. */
+bool shard_move(struct shard *shard, struct shard_found *found, unsigned kind)
     ZB_REQUIRES(shard->lock);
 /** shard_kill() - a record that has no slot any more, or a new place; true where its log went. */
 bool shard_kill(struct shard *shard, struct index_place place, const struct record *record)

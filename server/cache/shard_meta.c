@@ -1,12 +1,9 @@
 /* What only meta commands do to an item: look at all that is known of it, create what is missing,
  * say who is to make it anew, and leave it in place of a delete. */
-#include "server/cache/large.h"
 #include "server/cache/shard_inside.h"
 
 #include <assert.h>
 #include <string.h>
-
-#define DIRECTORY_BYTES 2u
 
 /* Who is first is told so: by the item's being stale, or by its soon being gone. */
 static bool wins(const struct record *record, const struct cache_look *look)
@@ -22,7 +19,6 @@ static void view_of(const struct shard *shard, const struct shard_found *found,
     ZB_REQUIRES(shard->lock)
 {
     const struct record *record = &found->record;
-    bool large = record->tag & RECORD_TAG_LARGE;
     bool same = look->skip_same && shard_cas(shard, record) == look->skip_cas;
     *view = (struct cache_view){
         .read = look->read && !same,
@@ -31,8 +27,7 @@ static void view_of(const struct shard *shard, const struct shard_found *found,
         .won = wins(record, look),
         .fetched = index_slot_frequency(found->slot) > 0,
         .age_s = ages_of(&shard->ages, record->sequence, now_s),
-        .stored_bytes = found->bytes_count + DIRECTORY_BYTES +
-                        (large ? large_pages(record) * ZBUD_PAGE_BYTES : 0),
+        .stored_bytes = shard_taken_bytes(found),
     };
     shard_item(shard, record, &view->item);
 }
@@ -49,16 +44,10 @@ static bool is_key(const struct shard_found *found, const void *key)
 static bool revise(struct shard *shard, struct shard_found *found, const struct record *changed,
                    uint32_t now_s) ZB_REQUIRES(shard->lock)
 {
-    struct zbud_handle log = found->place.log;
     unsigned kind = found->kind;
-    bool log_gone;
     if (changed->expiry_s != found->record.expiry_s)
         kind = kind_with_expiry(kind, expiry_class(changed->expiry_s, now_s));
-    if (!shard_rewrite(shard, found, kind, changed, &log_gone))
-        return false;
-    if (!log_gone)
-        shard_squeeze_due(shard, log);
-    return true;
+    return shard_revise(shard, found, kind, changed);
 }
 
 /* The key's item, its value read if that is asked for, and the view of it; alive or not. */

@@ -1,13 +1,10 @@
 /* The walk over all items, a stretch of a shard's index at a time (index_walk()). */
 #include "server/cache/ages.h"
 #include "server/cache/cache_inside.h"
-#include "server/cache/large.h"
 #include "server/cache/shard_inside.h"
 
 #include <assert.h>
 #include <string.h>
-
-#define DIRECTORY_BYTES 2u
 
 static_assert(CACHE_WALK_ITEMS_MAX == INDEX_WALK_SLOTS_MAX, "a stretch's slots are a step's items");
 
@@ -37,7 +34,6 @@ static void copy_item(struct shard *shard, const uint64_t *slot, uint32_t now_s,
     assert(key != NULL);
     if (key == NULL)
         return;
-    bool large = found.record.tag & RECORD_TAG_LARGE;
     shard_item(shard, &found.record, &item);
     uint8_t *copy = walk->keys + walk->keys_bytes;
     memcpy(copy, key, item.key_bytes);
@@ -51,8 +47,7 @@ static void copy_item(struct shard *shard, const uint64_t *slot, uint32_t now_s,
         .expiry_s = item.expiry_s,
         .fetched = index_slot_frequency(slot) > 0,
         .age_s = ages_of(&shard->ages, found.record.sequence, now_s),
-        .stored_bytes = found.bytes_count + DIRECTORY_BYTES +
-                        (large ? large_pages(&found.record) * ZBUD_PAGE_BYTES : 0),
+        .stored_bytes = shard_taken_bytes(&found),
     };
 }
 

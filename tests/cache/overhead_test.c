@@ -22,7 +22,6 @@
 #define MEMORY_BYTES         (24 * MIB)
 #define ENTRY_BYTES          ((size_t)2 * MIB)
 #define START_S              1000u
-#define DIRECTORY_BYTES      2u /* zbud/log.h */
 #define OVERHEADS_MAX        16u
 #define STORED_BYTES_MAX     6u
 #define MOVED_BYTES_MAX      10u
@@ -70,7 +69,7 @@ static void note(void *context, const uint64_t *slot)
         tally->large++;
         return;
     }
-    size_t overhead = found.bytes_count + DIRECTORY_BYTES - found.record.payload_bytes;
+    size_t overhead = found.bytes_count + ZBUD_RECORD_ENTRY_BYTES - found.record.payload_bytes;
     assert_true(overhead <= OVERHEADS_MAX);
     tally->records[overhead]++;
 }
