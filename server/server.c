@@ -36,6 +36,7 @@
 #define SHARDS_PER_THREAD  4u
 #define SHARD_BYTES_MIN    ((size_t)4 << 20)
 #define PORTS_PATH_SETTING "MEMCACHED_PORT_FILENAME"
+#define NO_MEMORY          "no memory for what all threads share"
 
 struct server {
     const struct config *config;
@@ -303,8 +304,9 @@ static bool make_shared(struct server *server)
     server->watch = watch_new(&watch);
     server->control = control_new(config);
     server->prefixes = prefixes_new(server->cache, config->memory_bytes, config->prefix_delimiter);
-    if (server->control == NULL || server->prefixes == NULL ||
+    if (server->watch == NULL || server->control == NULL || server->prefixes == NULL ||
         !prefixes_switch(server->prefixes, config->detail_enabled)) {
+        log_say(server->log, LOG_ALWAYS, NO_MEMORY);
         return false;
     }
     const struct stats_setup stats = {
@@ -321,6 +323,10 @@ static bool make_shared(struct server *server)
         .certs_read_s = &server->certs_read_s,
     };
     server->stats = stats_new(&stats);
+    if (server->stats == NULL) {
+        log_say(server->log, LOG_ALWAYS, NO_MEMORY);
+        return false;
+    }
     server->command = (struct command_shared){
         .config = config,
         .cache = server->cache,
@@ -336,7 +342,7 @@ static bool make_shared(struct server *server)
         .refresh_context = server,
     };
     note_certs(server);
-    return server->watch != NULL && server->stats != NULL;
+    return true;
 }
 
 static bool make_net(struct server *server)
@@ -445,6 +451,7 @@ struct server *server_new(const struct config *config, struct clock *clock, stru
     struct server *server = calloc(1, sizeof(*server));
 
     if (server == NULL) {
+        log_say(log, LOG_ALWAYS, NO_MEMORY);
         return NULL;
     }
     /* One heap for all threads: what one frees another can use, and little is held in vain. */
