@@ -54,8 +54,9 @@ struct conn {
     bool authenticated; /* or need not be */
     bool refused;       /* there is no memory for parsed.request: answer just that */
     uint8_t tls_mode;   /* enum config_tls */
+    uint8_t reason;     /* enum watch_reason: why it will be closed */
     enum conn_step step;
-    uint8_t reason; /* enum watch_reason: why it will be closed */
+    uint32_t spent_ns; /* CONN_ANSWER: on parts of parsed.request; 0: it is yet to begin */
 
     struct tls_session *tls; /* NULL: plain */
     struct buffer input;     /* the unfinished request; behind it what came with it */

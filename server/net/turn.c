@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #define NO_MEMORY_READING "SERVER_ERROR out of memory reading request"
+#define NOT_TIMED         UINT32_MAX /* spent_ns of what goes on, and began untimed */
 
 static void note_activity(const struct turn *turn)
 {
@@ -462,22 +463,43 @@ static void start_watching(struct turn *turn)
     assert(written);
 }
 
+static bool is_suspended(enum command_outcome outcome)
+{
+    return outcome == COMMAND_NEEDS_ROOM || outcome == COMMAND_MORE || outcome == COMMAND_PAUSE;
+}
+
+static void count_time(struct conn_host *host, enum protocol_verb verb, uint64_t ns)
+{
+    static_assert(PROTOCOL_GET == 0 && PROTOCOL_GATS < PROTOCOL_SET, "gets come first");
+    if (verb <= PROTOCOL_GATS || verb == PROTOCOL_MG) {
+        counters_add_time(host->counters, COUNTER_GET_TIMES, ns);
+    } else if ((verb >= PROTOCOL_SET && verb <= PROTOCOL_CAS) || verb == PROTOCOL_MS) {
+        counters_add_time(host->counters, COUNTER_STORE_TIMES, ns);
+    }
+}
+
+/* A request that is timed, or one that goes on. Its time is that of all its parts, without what
+ * others were served in between. */
 static enum command_outcome execute_timed(struct turn *turn, size_t *room_bytes)
 {
     struct conn_host *host = turn->host;
-    struct protocol_request *request = &turn->conn->parsed.request;
-    const bool gets = request->verb <= PROTOCOL_GATS || request->verb == PROTOCOL_MG;
-    const bool stores = (request->verb >= PROTOCOL_SET && request->verb <= PROTOCOL_CAS) ||
-                        request->verb == PROTOCOL_MS;
+    struct conn *conn = turn->conn;
+    const bool timed = conn->spent_ns != NOT_TIMED;
     const uint64_t began_ns = clock_elapsed_ns(host->clock);
-    const enum command_outcome outcome =
-        command_execute(host->command, request, &host->reply, turn->now_s, room_bytes);
+    const enum command_outcome outcome = command_execute(host->command, &conn->parsed.request,
+                                                         &host->reply, turn->now_s, room_bytes);
+    const uint64_t spent_ns = conn->spent_ns + (clock_elapsed_ns(host->clock) - began_ns);
 
-    static_assert(PROTOCOL_GET == 0 && PROTOCOL_GATS < PROTOCOL_SET, "gets come first");
-    host->untimed = LIMITS_TIMED_EVERY - 1;
-    if (outcome == COMMAND_DONE && (gets || stores)) {
-        counters_add_time(host->counters, gets ? COUNTER_GET_TIMES : COUNTER_STORE_TIMES,
-                          clock_elapsed_ns(host->clock) - began_ns);
+    if (conn->spent_ns == 0) {
+        host->untimed = LIMITS_TIMED_EVERY - 1;
+    }
+    if (!is_suspended(outcome)) {
+        conn->spent_ns = 0;
+    } else if (timed) {
+        conn->spent_ns = spent_ns < NOT_TIMED - 1 ? (uint32_t)spent_ns + 1 : NOT_TIMED - 1;
+    }
+    if (outcome == COMMAND_DONE && timed) {
+        count_time(host, conn->parsed.request.verb, spent_ns);
     }
     return outcome;
 }
@@ -487,12 +509,20 @@ static enum command_outcome execute_one(struct turn *turn, size_t *room_bytes)
 {
     struct conn_host *host = turn->host;
 
-    if (host->untimed == 0) {
+    if (host->untimed == 0 || turn->conn->spent_ns > 0) {
         return execute_timed(turn, room_bytes);
     }
     host->untimed--;
     return command_execute(host->command, &turn->conn->parsed.request, &host->reply, turn->now_s,
                            room_bytes);
+}
+
+/* What was not timed from its beginning is not timed. */
+static void note_part(const struct turn *turn)
+{
+    if (turn->conn->spent_ns == 0) {
+        turn->conn->spent_ns = NOT_TIMED;
+    }
 }
 
 static enum progress execute(struct turn *turn)
@@ -504,10 +534,13 @@ static enum progress execute(struct turn *turn)
     case COMMAND_DONE:
         return PROGRESS_ANSWERED;
     case COMMAND_NEEDS_ROOM:
+        note_part(turn);
         return make_room(turn, room_bytes);
     case COMMAND_MORE:
+        note_part(turn);
         return count_part(turn);
     case COMMAND_PAUSE:
+        note_part(turn);
         return PROGRESS_YIELDED;
     case COMMAND_SHUTDOWN:
         host->on_shutdown(false);
@@ -541,6 +574,7 @@ static enum progress answer(struct turn *turn)
         assert(written);
     } else if (conn->refused) {
         command_refuse(turn->host->command, &conn->parsed.request, reply, turn->now_s);
+        conn->spent_ns = 0;
     } else {
         const enum progress progress = execute(turn);
         if (progress != PROGRESS_ANSWERED) {

@@ -1,6 +1,6 @@
 /*
  * turn_test.c - turns of connections without a thread: where there is no memory left who is told,
- * who is closed, and that the server goes on.
+ * who is closed, and that the server goes on; and that a request is timed once, as a whole.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */
@@ -12,6 +12,8 @@
 /* clang-format on */
 
 #include "server/budget.h"
+#include "server/counters.h"
+#include "server/limits.h"
 #include "tests/fuzz/within.h"
 
 #include <stdbool.h>
@@ -151,11 +153,59 @@ static void test_unread_answers_without_memory(void **state)
     free(value);
 }
 
+/* ---- time ---- */
+
+static uint64_t timed(const struct within *within, enum counter first)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < COUNTERS_TIMES; i++) {
+        sum += counters_sum(within->rig->counters, (enum counter)(first + i));
+    }
+    return sum;
+}
+
+/* One request in so many is timed, be it served in one part or in several: here it is a large store
+ * each time. */
+static void test_timed_as_a_whole(void **state)
+{
+    const size_t value_bytes = 200000;
+    const unsigned rounds = 20;
+    struct within *within = within_new("-m 16", NULL, NULL);
+    char *answer = malloc(ANSWER_BYTES + 1), *text = malloc(value_bytes + 64);
+    size_t bytes;
+
+    (void)state;
+    assert_true(answer != NULL && text != NULL);
+    size_t store_bytes = (size_t)sprintf(text, "set large 0 0 %zu\r\n", value_bytes);
+    memset(text + store_bytes, 'v', value_bytes);
+    memcpy(text + store_bytes + value_bytes, "\r\n", 2);
+    store_bytes += value_bytes + 2;
+    within_dial(within, 0, 0);
+    for (unsigned round = 0; round < rounds; round++) {
+        for (size_t at = 0; at < store_bytes;) {
+            at += within_send(within, 0, text + at, store_bytes - at);
+            within_run(within);
+        }
+        for (unsigned i = 1; i < LIMITS_TIMED_EVERY; i++) {
+            ask(within, "get none\r\n", 10);
+        }
+        assert_true(hear(within, answer, &bytes));
+        assert_memory_equal(answer, "STORED\r\nEND\r\n", 13);
+    }
+    assert_int_equal(timed(within, COUNTER_STORE_TIMES), rounds);
+    assert_int_equal(timed(within, COUNTER_GET_TIMES), 0);
+    within_free(within);
+    free(answer);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_value_without_memory),
         cmocka_unit_test(test_unread_answers_without_memory),
+        cmocka_unit_test(test_timed_as_a_whole),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
