@@ -118,7 +118,6 @@ static size_t measure(const struct footprint *footprint)
 {
 #ifdef INSTRUMENTED
     (void)footprint;
-    (void)read_all;
     return INSTRUMENTED_BYTES;
 #else
     struct reading reading;

@@ -144,8 +144,6 @@ static_assert(LIMITS_TLS_HANDSHAKE_BYTES < LIMITS_MAPPED_BYTES_MIN &&
               "what OpenSSL allocates in small pieces is counted as the heap's");
 static_assert(LIMITS_INPUT_BYTES >= 4 * PROTOCOL_LINE_BYTES_MAX,
               "a line fits the input many times");
-static_assert(LIMITS_INPUT_BYTES >= PROTOCOL_LINE_BYTES_MAX + 2,
-              "a line is never cut by the buffer");
 static_assert(LIMITS_INPUT_BYTES >= 2 * LIMITS_GATHER_BYTES, "a read has room behind others");
 static_assert(LIMITS_OUTPUT_BYTES - LIMITS_OUTPUT_HELD_BYTES >= 2 * PROTOCOL_REPLY_BYTES_MAX,
               "an empty output takes a reply");

@@ -153,7 +153,7 @@ void config_print_license(FILE *out)
     fprintf(out,
             "%s is free software under the 3-clause BSD licence.\n"
             "Copyright (c) The zbcached authors.\n\n"
-            "It is linked with libevent (3-clause BSD), LZ4 and xxHash (2-clause BSD) and "
-            "OpenSSL (Apache 2.0).\n",
+            "It is linked with libevent and zstd (3-clause BSD), LZ4 and xxHash (2-clause BSD), "
+            "OpenSSL (Apache 2.0) and libseccomp (LGPL 2.1).\n",
             CONFIG_PROGRAM);
 }

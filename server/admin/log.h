@@ -31,10 +31,9 @@ struct log;
 
 /** The number of -v that a message needs. */
 enum log_level {
-    LOG_ALWAYS = 0,     /* errors and warnings */
-    LOG_EVENTS = 1,     /* -v: what happens to the server */
-    LOG_COMMANDS = 2,   /* -vv: what clients ask and are answered */
-    LOG_EVERYTHING = 3, /* -vvv: inner states */
+    LOG_ALWAYS = 0,   /* errors and warnings */
+    LOG_EVENTS = 1,   /* -v: what happens to the server */
+    LOG_COMMANDS = 2, /* -vv: who comes and goes, and what clients ask */
 };
 
 /** log_clock_fn - milliseconds of a clock that does not go back. */

@@ -5,6 +5,7 @@
 #include "server/budget.h"
 #include "server/cache/cache.h"
 #include "server/clock.h"
+#include "server/limits.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -283,9 +284,9 @@ static void put_histograms(struct text *text, const struct snapshot *snapshot)
     struct metrics_times times;
 
     text_put(text,
-             "# HELP %s From a request parsed to its reply composed, of one in 61.\n"
+             "# HELP %s From a request parsed to its reply composed, of one in %u.\n"
              "# TYPE %s histogram\n",
-             COMMAND, COMMAND);
+             COMMAND, LIMITS_TIMED_EVERY, COMMAND);
     metrics_times(counters, COUNTER_GET_TIMES, &times);
     put_times(text, COMMAND, "command=\"get\",", &times);
     metrics_times(counters, COUNTER_STORE_TIMES, &times);

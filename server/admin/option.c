@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct config) <= UINT16_MAX, "a field's offset fits 16 bits");
-_Static_assert(CONFIG_ITEM_BYTES_MAX <= CONFIG_MEMORY_BYTES_MAX / 2, "-I can be half of -m");
+static_assert(sizeof(struct config) <= UINT16_MAX, "a field's offset fits 16 bits");
+static_assert(CONFIG_ITEM_BYTES_MAX <= CONFIG_MEMORY_BYTES_MAX / 2, "-I can be half of -m");
 
 #define KIB           1024
 #define MIB           (1 << 20)
@@ -67,8 +67,7 @@ const struct option_row OPTION_ROWS[] = {
              "repeated (default: every interface); with -Z, before an address, notls: not there, "
              "btls: without and mtls: with a client's certificate"},
     {TAKEN(PROCESS), LONG('v', "verbose"), .type = OPTION_COUNT, INTO(verbosity), .max = 9,
-     SHOWN(NUMBER, "verbosity"),
-     .help = "say more on stderr; -vv: commands and answers, -vvv: everything"},
+     SHOWN(NUMBER, "verbosity"), .help = "say more on stderr; -vv: commands too"},
     {CONSTANT("oldest", "0")},
     {TAKEN(MEMORY), LONG('M', "disable-evictions"), FLAG(0), INTO(evict), .initial = "1",
      SHOWN(ON_OFF, "evictions"), .help = "when memory is full answer an error, evict nothing"},

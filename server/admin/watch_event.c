@@ -21,7 +21,6 @@ static const char *const stored_words[] = {
 static const char *const transport_words[] = {
     [WATCH_LOCAL] = "local",
     [WATCH_TCP] = "tcp",
-    [WATCH_UDP] = "udp",
 };
 static const char *const reason_words[] = {
     [WATCH_ERROR] = "error",

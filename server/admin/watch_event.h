@@ -60,7 +60,6 @@ enum watch_stored {
 enum watch_transport {
     WATCH_LOCAL,
     WATCH_TCP,
-    WATCH_UDP,
 };
 
 enum watch_reason {

@@ -201,7 +201,7 @@ static size_t run_of(const struct sample *samples, size_t count, size_t prefix_b
 static void part(struct survey *survey, const struct sample *samples, size_t count,
                  size_t prefix_bytes, const struct sums *all)
 {
-    struct sums sums, rest = *all;
+    struct sums sums, rest = {0};
     size_t run, run_bytes;
     double parted = 0;
     for (size_t i = 0; i < count; i += run) {
@@ -213,7 +213,6 @@ static void part(struct survey *survey, const struct sample *samples, size_t cou
         add_row(survey, all, samples, prefix_bytes);
         return;
     }
-    rest = (struct sums){0};
     for (size_t i = 0; i < count; i += run) {
         run = run_of(samples + i, count - i, prefix_bytes, &run_bytes, &sums);
         if (run_bytes > 0 && counts(survey, &sums))

@@ -123,7 +123,7 @@ void conn_close_idle(struct conn_host *host, uint32_t timeout_s, uint32_t now_s)
 void conn_close_unshaken(struct conn_host *host, uint32_t now_s);
 void conn_close_all(struct conn_host *host);
 
-/** conn_host_tidy() - give back an output buffer that was not used since the last call. */
+/** conn_host_tidy() - give back large buffers that were not used since the last call. */
 void conn_host_tidy(struct conn_host *host);
 
 /* One connection as others see it. */

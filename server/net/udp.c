@@ -42,7 +42,6 @@ static bool refuse(struct task *task, const char *error)
 static bool execute(struct task *task, struct protocol_request *request)
 {
     size_t room_bytes = 0;
-
     enum command_outcome outcome = COMMAND_MORE;
 
     while (outcome == COMMAND_MORE) {

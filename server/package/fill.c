@@ -187,7 +187,6 @@ static void put_commands(const struct options_table *table)
     const char *name;
 
     (void)table;
-
     for (size_t i = 0; (name = ctl_command_name(i)) != NULL; i++) {
         const char *arguments, *help;
 
@@ -238,7 +237,7 @@ static void put_option(char letter, const char *name, const char *between, unsig
         printf("%s--%s", (*count)++ > 0 ? between : "", name);
 }
 
-/* The options of @program that @wanted follows, or all of them where @all. */
+/* The options of a program that @wanted follows, or all of them where @all. */
 static void put_options(const struct options_table *table, enum follows wanted, bool all,
                         const char *between)
 {
