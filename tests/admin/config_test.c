@@ -1008,6 +1008,5 @@ int main(int arguments_count, char **arguments)
         fprintf(stderr, "usage: %s <README.md of server/admin>\n", arguments[0]);
         return 2;
     }
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

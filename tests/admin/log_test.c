@@ -253,6 +253,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
     };
 
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

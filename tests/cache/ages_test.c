@@ -76,6 +76,5 @@ int main(void)
         cmocka_unit_test(test_month),
         cmocka_unit_test(test_edges),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
 #include "tests/cache/check_cache.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NOW          1000u
@@ -350,6 +349,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_noise, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_uncompressed, set_up_uncompressed, tear_down),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

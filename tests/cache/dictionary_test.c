@@ -471,6 +471,5 @@ int main(void)
         cmocka_unit_test(test_choice_by_features),
         cmocka_unit_test(test_nothing_to_learn),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -440,6 +440,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_touch_within_a_class, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_clock_jumps, set_up, engine_tear_down),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 #include "tests/cache/check_cache.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -202,6 +201,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused_once, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_flood_alone, set_up, engine_tear_down),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,6 @@
 #include "server/cache/index.h"
 #include "tests/cache/check_cache.h"
 
-#include <stdlib.h>
-
 #define MIB        (1u << 20)
 #define ITEMS_MANY 1000000u
 
@@ -133,6 +131,5 @@ int main(void)
         cmocka_unit_test(test_grow_and_shrink),
         cmocka_unit_test(test_no_page),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

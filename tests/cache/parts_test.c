@@ -402,6 +402,5 @@ int main(void)
         cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_killed),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -279,6 +279,5 @@ int main(void)
         cmocka_unit_test(test_large),         cmocka_unit_test(test_large_without_pages),
         cmocka_unit_test(test_large_damaged), cmocka_unit_test(test_histogram),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
 #include "tests/cache/check_cache.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NOW 1000u
@@ -236,6 +235,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_estimates, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_every_ten_seconds, set_up, engine_tear_down),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,6 +251,5 @@ int main(void)
         cmocka_unit_test(test_evicting),
         cmocka_unit_test(test_one_wins),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -594,6 +594,5 @@ int main(void)
         cmocka_unit_test(weights_are_kept),
     };
 
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,5 @@ int main(void)
         cmocka_unit_test(test_damaged_files),
     };
 
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,8 +12,6 @@
 
 #include "protocol/datagram.h"
 
-#include <stdlib.h>
-
 #define HEADER PROTOCOL_DATAGRAM_HEADER_BYTES
 
 static void frames_test(void **state)
@@ -76,6 +74,5 @@ int main(void)
         cmocka_unit_test(headers_test),
         cmocka_unit_test(room_test),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,5 @@ int main(void)
         cmocka_unit_test(long_block_test),
         cmocka_unit_test(noise_test),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -484,6 +484,5 @@ int main(void)
         cmocka_unit_test_prestate(mutated_test, &seed),
         cmocka_unit_test_prestate(noise_test, &seed),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

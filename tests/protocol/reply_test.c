@@ -198,6 +198,5 @@ int main(void)
         cmocka_unit_test(line_test),         cmocka_unit_test(stat_test),
         cmocka_unit_test(value_header_test), cmocka_unit_test(meta_test),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reload, set_up, tear_down),
         cmocka_unit_test(test_starts_that_fail),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mark, make, unmake),
         cmocka_unit_test_setup_teardown(test_mapping_in_pages, make, unmake),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,6 +271,5 @@ int main(void)
         cmocka_unit_test(test_user),           cmocka_unit_test(test_core_files),
         cmocka_unit_test(test_public_address),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

@@ -528,6 +528,5 @@ int main(void)
         WITH_SERVER(test_stop),
         WITH_SERVER(test_bad_addresses),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,5 @@ int main(void)
         cmocka_unit_test(test_sockets_that_are_none),
         cmocka_unit_test(test_notify),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

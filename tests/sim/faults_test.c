@@ -3,7 +3,6 @@
 #include "tests/sim/faults.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NOW_S        1000u
@@ -151,6 +150,5 @@ int main(void)
         cmocka_unit_test(test_a_refused_charge_evicts_little),
         cmocka_unit_test(test_a_refused_limit_evicts_little),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -666,6 +666,5 @@ int main(void)
         cmocka_unit_test(test_keys_are_hidden),
     };
     (void)signal(SIGPIPE, SIG_IGN);
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, make_certs, remove_certs);
 }

@@ -15,7 +15,6 @@
 
 #include "tests/wire/play.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -283,6 +282,5 @@ int main(void)
         {"plays_fail_where_they_must/bytewise", plays_fail_where_they_must, NULL, NULL, &bytewise},
         cmocka_unit_test(peers_that_do_not_start),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,7 +193,6 @@ int main(int arguments_count, char **arguments)
     char certs[CERTS_PATH_BYTES];
     certs_make(certs);
     (void)setenv(PEER_CERTS, certs, 1);
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     int failed = _cmocka_run_group_tests("wire", tests, count + 1, NULL, NULL);
     certs_remove(certs);
     free(tests);

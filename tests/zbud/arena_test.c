@@ -456,6 +456,5 @@ int main(void)
         cmocka_unit_test(ages_and_pool_numbers_only_grow),
         cmocka_unit_test(threads_share_it),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,6 @@
 #include "zbud/log.h"
 #include "zbud/pool.h"
 
-#include <stdlib.h>
-
 static struct zbud_handle alloc(struct rig *rig, size_t bytes)
 {
     struct zbud_handle handle = {0};
@@ -420,6 +418,5 @@ int main(void)
         CASE(a_page_reclaimed_meanwhile_is_skipped),
         CASE(notes_follow_the_buddies),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -616,6 +616,5 @@ int main(void)
         cmocka_unit_test(random_operations),
         cmocka_unit_test(placement_and_order),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
