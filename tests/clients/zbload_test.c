@@ -201,7 +201,7 @@ static void a_stall_is_seen(void **state)
     struct stage *stage = *state;
     const struct timespec stall = {0, STALL_MS * 1000000};
     pid_t pid = (pid_t)figure(stage, "", "pid");
-    FILE *pipe = start(stage, "-j -k 1000 -r 1000 -t 5 -c 2 -m get=1 --arrivals even");
+    FILE *pipe = start(stage, "-j -k 1000 -r 1000 -t 3 -c 2 -m get=1 --arrivals even");
 
     while (figure(stage, "", "cmd_get") == 0)
         ;
@@ -209,9 +209,9 @@ static void a_stall_is_seen(void **state)
     (void)nanosleep(&stall, NULL);
     assert_int_equal(kill(pid, SIGCONT), 0);
     assert_int_equal(finish(stage, pipe), 0);
-    assert_true(number(stage, "requests") + number(stage, "unsent") >= 4999);
+    assert_true(number(stage, "requests") + number(stage, "unsent") >= 2999);
     assert_true(number(stage, "max") >= (STALL_MS - 100) * 1000.0);
-    /* 700 of 5000 arrivals were due meanwhile, 500 of them for more than 200 ms. */
+    /* 700 of 3000 arrivals were due meanwhile, 500 of them for more than 200 ms. */
     assert_true(number(stage, "p99") >= 200000);
 }
 
@@ -332,6 +332,5 @@ int main(int argc, char **argv)
     }
     ours = (struct stage){.server = argv[1], .zbload = argv[2]};
     theirs = (struct stage){.server = "memcached", .zbload = argv[2]};
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

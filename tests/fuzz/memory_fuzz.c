@@ -11,6 +11,7 @@
  */
 #include "server/cache/cache_inside.h"
 #include "server/cache/hash.h"
+#include "tests/warm/model.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -80,7 +81,7 @@ struct base {
 };
 
 struct rig {
-    char path[64];
+    char path[WARM_PATH_BYTES];
     struct cache_config config;
     struct cache *cache;
     struct cache_worker *worker;
@@ -312,7 +313,7 @@ static void start(struct rig *rig, unsigned shards)
 {
     *rig = (struct rig){.now_s = NOW_S, .out = malloc(OUT_BYTES)};
     assert(rig->out != NULL);
-    (void)snprintf(rig->path, sizeof(rig->path), "/dev/shm/zbcached.fuzz.%d", (int)getpid());
+    warm_path(rig->path);
     rig->config = (struct cache_config){
         .memory_bytes = MEMORY_BYTES,
         .reserve_bytes = RESERVE_BYTES,
@@ -345,7 +346,6 @@ static const struct base *base_of(unsigned variant)
     base->shards = variant == 0 ? 1 : 4;
     base->bytes = malloc(FILE_BYTES);
     start(&rig, base->shards);
-    (void)unlink(rig.path);
     const bool opened = open_rig(&rig);
     assert(base->bytes != NULL && opened);
     fill(&rig);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -30,6 +31,23 @@
 #define ARGUMENTS_MAX 48
 #define STATS_BYTES   ((size_t)1 << 20)
 
+unsigned live_files(unsigned wanted)
+{
+    struct rlimit files = {0};
+
+    const int failed = getrlimit(RLIMIT_NOFILE, &files);
+    assert(!failed);
+    if (files.rlim_max < wanted) {
+        const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0) { /* as root */
+            return wanted;
+        }
+    }
+    files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    return (unsigned)files.rlim_cur;
+}
+
 void live_nap_ms(long ms)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -38,9 +56,13 @@ void live_nap_ms(long ms)
 
 void live_fill(char *bytes, size_t count, uint32_t seed)
 {
-    for (size_t i = 0; i < count; i++) {
-        seed = seed * 1664525 + 1013904223;
-        bytes[i] = (char)(seed >> 24);
+    uint64_t word = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+
+    for (size_t i = 0; i < count; i += sizeof(word)) {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        memcpy(bytes + i, &word, count - i < sizeof(word) ? count - i : sizeof(word));
     }
 }
 
@@ -261,20 +283,19 @@ void live_expect_bytes(int fd, const void *bytes, size_t count)
 {
     char *got = malloc(count + 1);
     size_t at = 0;
+    bool same = true;
 
     assert(got != NULL);
-    while (at < count) {
+    while (same && at < count) {
         const ssize_t came = live_read(fd, got + at, count - at);
         if (came <= 0) {
             break;
         }
+        same = memcmp(got + at, (const char *)bytes + at, (size_t)came) == 0;
         at += (size_t)came;
-        if (memcmp(got, bytes, at) != 0) {
-            break;
-        }
     }
     got[at] = '\0';
-    const bool same = at == count && memcmp(got, bytes, count) == 0;
+    same = same && at == count;
     if (!same) {
         print_error("expected (%zu bytes):\n%.300s\ngot (%zu):\n%.300s\n", count,
                     (const char *)bytes, at, got);
@@ -389,6 +410,18 @@ void live_await_stat(const struct live *live, const char *section, const char *n
         live_nap_ms(50);
     }
     fail_msg("stats %s: %s stays below %lu", section, name, (unsigned long)least);
+}
+
+void live_await_at_most(const struct live *live, const char *section, const char *name,
+                        uint64_t most)
+{
+    for (unsigned tries = 0; tries < LIVE_WAIT_S * 20; tries++) {
+        if (live_stat(live, section, name) <= most) {
+            return;
+        }
+        live_nap_ms(50);
+    }
+    fail_msg("stats %s: %s stays above %lu", section, name, (unsigned long)most);
 }
 
 size_t live_rss_bytes(const struct live *live)

@@ -7,7 +7,7 @@
  * Every wait is bounded by LIVE_WAIT_S; what does not come by then fails the test. The program dies
  * with the test.
  *
- * Threads: one, but live_try_...() from any.
+ * Threads: one, but live_nap_ms() and live_fill() from any.
  */
 #ifndef TESTS_SERVER_LIVE_H
 #define TESTS_SERVER_LIVE_H
@@ -65,8 +65,13 @@ uint64_t live_stat(const struct live *live, const char *section, const char *nam
 /** live_await_stat() - until the number is at least @least. */
 void live_await_stat(const struct live *live, const char *section, const char *name,
                      uint64_t least);
+void live_await_at_most(const struct live *live, const char *section, const char *name,
+                        uint64_t most);
 size_t live_rss_bytes(const struct live *live);
 
+/** live_files() - room for so many descriptors here and in what is started then; how many there is
+ * room for. */
+unsigned live_files(unsigned wanted);
 void live_nap_ms(long ms);
 /** live_fill() - noise that follows from the seed. */
 void live_fill(char *bytes, size_t count, uint32_t seed);

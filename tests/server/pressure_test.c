@@ -199,6 +199,8 @@ static int read_block_or_refusal(int fd, const struct block *block)
 static void test_too_many_slow_readers(void **state)
 {
     const unsigned clients = 150, gets = 20;
+    /* A gigabyte is asked for; a sanitizer has seen all there is to see in a fifth of it. */
+    const unsigned step = INSTRUMENTED ? 5 : 1;
     struct live live;
     int fds[150];
     unsigned whole = 0, refused = 0, given_up = 0;
@@ -209,7 +211,7 @@ static void test_too_many_slow_readers(void **state)
     live_await_stat(&live, "", "response_obj_oom", 1);
     watch_held(&live);
     for (unsigned i = 0; i < clients; i++) {
-        for (unsigned get = 0; get < gets; get++) {
+        for (unsigned get = 0; i % step == 0 && get < gets; get++) {
             const int result = read_block_or_refusal(fds[i], &block);
             whole += result == 1;
             refused += result == 0;
@@ -221,7 +223,7 @@ static void test_too_many_slow_readers(void **state)
         (void)close(fds[i]);
     }
     assert_true(refused > 0);
-    assert_true(whole > clients);
+    assert_true(whole > clients / step);
     print_message("%u whole, %u refused, %u given up\n", whole, refused, given_up);
     check_held(&live);
     const int fd = live_connect(&live);
@@ -349,15 +351,10 @@ static void test_a_thousand_idle(void **state)
     struct live live;
     static const char *const ask = "get a\r\n";
     int *fds = malloc(CONNS_MAX * sizeof(*fds));
-    struct rlimit files = {.rlim_cur = CONNS_MAX + 100, .rlim_max = CONNS_MAX + 100};
 
     (void)state;
     assert(fds != NULL);
-    (void)getrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_cur < CONNS_MAX + 100) {
-        files.rlim_cur = CONNS_MAX + 100;
-    }
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    assert_true(live_files(CONNS_MAX + 100) == CONNS_MAX + 100);
     live_start(&live, "-m 64 -t 4 -c 1100");
     for (unsigned i = 0; i < CONNS_MAX; i++) {
         fds[i] = live_connect(&live);
@@ -420,10 +417,7 @@ static void test_resets(void **state)
     const int fd = live_connect(&live);
     live_send(fd, "get slow\r\n");
     live_expect_bytes(fd, block.reply, block.reply_bytes);
-    for (unsigned tries = 0; live_stat(&live, "", "curr_connections") > 2; tries++) {
-        assert_true(tries < LIVE_WAIT_S * 20);
-        live_nap_ms(50);
-    }
+    live_await_at_most(&live, "", "curr_connections", 2);
     (void)close(fd);
     assert_int_equal(live_stop(&live, SIGTERM), 0);
     free_block(&block);
@@ -680,6 +674,7 @@ static void test_garbage(void **state)
 static void test_turns_are_shared(void **state)
 {
     const unsigned batch = 2000, keys = 40; /* many, so that a turn takes its time */
+    const unsigned rounds = INSTRUMENTED ? 3 : 10;
     struct live live;
     char *out = malloc(batch * (keys + 1) * 5 + 1), *in = malloc(batch * 8);
 
@@ -696,7 +691,7 @@ static void test_turns_are_shared(void **state)
         }
         count += (size_t)sprintf(out + count, "\r\n");
     }
-    for (unsigned round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         /* Both wait when the server looks, however fast it is. */
         assert_int_equal(kill(live.pid, SIGSTOP), 0);
         assert_int_equal(send(greedy2, out, count / 4, MSG_NOSIGNAL), (ssize_t)count / 4);
@@ -731,6 +726,5 @@ int main(void)
         cmocka_unit_test(test_large_stores),
         cmocka_unit_test(test_large_store_behind_unread_answers),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

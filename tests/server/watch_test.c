@@ -39,16 +39,6 @@ static uint64_t held_bytes(const struct live *live)
     return live_stat(live, "zbud", "connections_held_bytes");
 }
 
-/* Until the number is at most @most. */
-static void await_fall(const struct live *live, const char *section, const char *name,
-                       uint64_t most)
-{
-    for (unsigned naps = 0; live_stat(live, section, name) > most; naps++) {
-        assert_true(naps < LIVE_WAIT_S * 100);
-        live_nap_ms(10);
-    }
-}
-
 static int open_watcher(const struct live *live, const char *kinds)
 {
     char line[128];
@@ -227,7 +217,7 @@ static void test_slow_watchers(void **state)
     for (unsigned i = 0; i < count; i++) {
         (void)close(watchers[i]);
     }
-    await_fall(&live, "", "log_watchers", 0);
+    live_await_at_most(&live, "", "log_watchers", 0);
     (void)close(client);
     assert_int_equal(live_stop(&live, SIGTERM), 0);
 }
@@ -277,7 +267,7 @@ static void test_watchers_come_and_go(void **state)
     live_start(&live, "-m 64 -t 3");
     const int first = open_watcher(&live, "fetchers");
     (void)close(first);
-    await_fall(&live, "", "log_watchers", 0);
+    live_await_at_most(&live, "", "log_watchers", 0);
     const uint64_t held = held_bytes(&live);
     assert_int_equal(pthread_create(&thread, NULL, ask_on, &asker), 0);
     for (unsigned round = 0; round < 6; round++) {
@@ -291,12 +281,12 @@ static void test_watchers_come_and_go(void **state)
         for (unsigned i = 0; i < WATCHERS_MAX; i++) {
             leave(watchers[i], round + i);
         }
-        await_fall(&live, "", "log_watchers", 0);
+        live_await_at_most(&live, "", "log_watchers", 0);
     }
     atomic_store(&asker.stop, true);
     pthread_join(thread, NULL);
-    await_fall(&live, "", "curr_connections", 1);
-    await_fall(&live, "zbud", "connections_held_bytes", held);
+    live_await_at_most(&live, "", "curr_connections", 1);
+    live_await_at_most(&live, "zbud", "connections_held_bytes", held);
     assert_int_equal(live_stop(&live, SIGTERM), 0);
 }
 
