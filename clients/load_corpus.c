@@ -1,5 +1,6 @@
 #include "clients/load_corpus.h"
 
+#include "clients/load_file.h"
 #include "clients/load_random.h"
 
 #include <dirent.h>
@@ -8,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zstd.h>
 
-#define PACKED_BYTES ((size_t)1 << 16)
-#define PLAIN_BYTES  ((size_t)1 << 20)
 #define CORPUS_BYTES ((size_t)16 << 30) /* more is a mistake */
 #define PATH_BYTES   4096u
 #define WEIGHT_UNSET 0.0
@@ -37,75 +35,6 @@ static bool fail(struct loading *loading, const char *path, const char *why)
     return false;
 }
 
-/* ---- bytes ---- */
-
-static uint8_t *room_for(struct load_corpus *corpus, size_t bytes)
-{
-    if (corpus->bytes_room - corpus->bytes_used < bytes) {
-        size_t room = corpus->bytes_room * 2 + bytes;
-        uint8_t *grown = room <= CORPUS_BYTES ? realloc(corpus->bytes, room) : NULL;
-
-        if (grown == NULL)
-            return NULL;
-        corpus->bytes = grown;
-        corpus->bytes_room = room;
-    }
-    return corpus->bytes + corpus->bytes_used;
-}
-
-static bool read_plain(struct load_corpus *corpus, FILE *file)
-{
-    size_t got = 1;
-
-    while (got > 0) {
-        uint8_t *at = room_for(corpus, PLAIN_BYTES);
-
-        if (at == NULL)
-            return false;
-        got = fread(at, 1, PLAIN_BYTES, file);
-        corpus->bytes_used += got;
-    }
-    return ferror(file) == 0;
-}
-
-static bool unpack(struct load_corpus *corpus, FILE *file, ZSTD_DStream *stream)
-{
-    uint8_t packed[PACKED_BYTES];
-    size_t hint = 1; /* 0 where a frame has ended */
-
-    for (;;) {
-        ZSTD_inBuffer in = {packed, fread(packed, 1, sizeof(packed), file), 0};
-        bool full = false;
-
-        if (in.size == 0)
-            return ferror(file) == 0 && hint == 0;
-        while (in.pos < in.size || (full && hint != 0)) {
-            ZSTD_outBuffer out = {room_for(corpus, PLAIN_BYTES), PLAIN_BYTES, 0};
-
-            if (out.dst == NULL)
-                return false;
-            hint = ZSTD_decompressStream(stream, &out, &in);
-            if (ZSTD_isError(hint) != 0)
-                return false;
-            full = out.pos == out.size;
-            corpus->bytes_used += out.pos;
-        }
-    }
-}
-
-static bool read_file(struct load_corpus *corpus, FILE *file, bool packed)
-{
-    ZSTD_DStream *stream;
-    bool good;
-
-    if (!packed)
-        return read_plain(corpus, file);
-    stream = ZSTD_createDStream();
-    good = stream != NULL && unpack(corpus, file, stream);
-    ZSTD_freeDStream(stream);
-    return good;
-}
-
 /* ---- records ---- */
 
 static uint32_t little_endian(const uint8_t *bytes, unsigned count)
@@ -119,7 +48,7 @@ static uint32_t little_endian(const uint8_t *bytes, unsigned count)
 
 struct load_record load_corpus_record(const struct load_corpus *corpus, size_t start)
 {
-    const uint8_t *head = corpus->bytes + start;
+    const uint8_t *head = corpus->bytes.data + start;
     struct load_record record = {
         .key = head + LOAD_RECORD_HEADER_BYTES,
         .key_bytes = little_endian(head, 2),
@@ -166,8 +95,8 @@ static bool add_records(struct loading *loading, size_t at)
 {
     struct load_corpus *corpus = loading->corpus;
 
-    while (at < corpus->bytes_used) {
-        size_t left = corpus->bytes_used - at;
+    while (at < corpus->bytes.end) {
+        size_t left = corpus->bytes.end - at;
         struct load_record record;
 
         if (left < LOAD_RECORD_HEADER_BYTES)
@@ -197,7 +126,7 @@ static bool ends_in(const char *name, const char *end)
 static bool load_file(struct loading *loading, const char *path, double weight)
 {
     struct load_corpus *corpus = loading->corpus;
-    size_t start = corpus->bytes_used;
+    size_t start = corpus->bytes.end;
     struct part part = {.first = corpus->count, .weight = weight};
     struct part *parts =
         realloc(loading->parts, (loading->parts_count + 1) * sizeof(*loading->parts));
@@ -208,7 +137,8 @@ static bool load_file(struct loading *loading, const char *path, double weight)
         loading->parts = parts;
     if (file == NULL)
         return fail(loading, path, strerror(errno));
-    good = parts != NULL && read_file(corpus, file, ends_in(path, ".zst")) &&
+    good = parts != NULL &&
+           load_file_append(&corpus->bytes, file, ends_in(path, ".zst"), CORPUS_BYTES) &&
            add_records(loading, start);
     (void)fclose(file);
     part.count = corpus->count - part.first;
@@ -393,6 +323,6 @@ bool load_corpus_load(struct load_corpus *corpus, const struct load_items_plan *
 
 void load_corpus_fini(struct load_corpus *corpus)
 {
-    free(corpus->bytes);
+    load_buffer_fini(&corpus->bytes);
     free(corpus->order);
 }

@@ -12,6 +12,7 @@
 #ifndef CLIENTS_LOAD_CORPUS_H
 #define CLIENTS_LOAD_CORPUS_H
 
+#include "clients/load_buffer.h"
 #include "clients/load_items.h"
 
 #define LOAD_RECORD_HEADER_BYTES 6u
@@ -19,9 +20,7 @@
 #define LOAD_ROUND_BYTES_MAX     12u
 
 struct load_corpus {
-    uint8_t *bytes;
-    size_t bytes_used;
-    size_t bytes_room;
+    struct load_buffer bytes;
     size_t *order;
     size_t count;
     size_t room;

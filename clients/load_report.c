@@ -1,8 +1,11 @@
 #include "clients/load_report.h"
 
+#include "clients/ctl_text.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -131,14 +134,8 @@ void load_report_table(FILE *file, const struct load_plan *plan, const struct lo
 
 static void put_json_text(FILE *file, const char *name, const char *text)
 {
-    fprintf(file, "\"%s\":\"", name);
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            fprintf(file, "\\%c", *text);
-        else
-            fprintf(file, (unsigned char)*text < ' ' ? "\\u%04x" : "%c", (unsigned char)*text);
-    }
-    fprintf(file, "\"");
+    fprintf(file, "\"%s\":", name);
+    ctl_put_json(file, text, strlen(text));
 }
 
 static void put_json_histogram(FILE *file, const char *name, const struct load_histogram *histogram)

@@ -26,8 +26,6 @@
 #define VALUE_BYTES_MAX 4096u
 #define SCHEMA_ITEMS    20000u /* stored before the schema changes */
 #define SCHEMA_PAUSES   10u    /* times the stream pauses for a second: learning is by the clock */
-#define STILL_S         25u    /* settling begins when items are 10 to 20 s old */
-#define SETTLE_S_MAX    300u
 #define TIMEOUT_MS      30000
 #define OPTIONS_BYTES   128u
 /* At a steady rate. */
@@ -170,19 +168,6 @@ static void wait_s(unsigned seconds)
     nanosleep(&time, NULL);
 }
 
-static void wait_settled(struct bench_server *server)
-{
-    uint64_t settled = 0;
-
-    for (unsigned still_s = 0, waited_s = 0; still_s < STILL_S && waited_s < SETTLE_S_MAX;
-         still_s++, waited_s++) {
-        uint64_t now = bench_server_figure(server, "zbud", "records_settled");
-        still_s = now != settled ? 0 : still_s;
-        settled = now;
-        wait_s(1);
-    }
-}
-
 struct target {
     struct bench_server *server;
     struct client *client;
@@ -234,7 +219,7 @@ static struct result run(const char *program, const char *options, const struct 
             wait_s(1);
     }
     if (settles)
-        wait_settled(target.server);
+        bench_wait_settled(target.server);
     return stop(target, stores);
 }
 

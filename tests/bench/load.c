@@ -1,5 +1,6 @@
 #include "tests/bench/load.h"
 
+#include "clients/load_buffer.h"
 #include "tests/bench/floor.h"
 
 #include <arpa/inet.h>
@@ -31,8 +32,7 @@ struct prepared {
 struct connection {
     int fd;
     bool waits_for_room; /* asked epoll for EPOLLOUT */
-    uint8_t *out;
-    size_t out_room, out_used, out_sent;
+    struct load_buffer out;
     size_t expected; /* bytes of the batch's reply still to come */
     uint8_t tail[TAIL_BYTES];
 };
@@ -40,8 +40,7 @@ struct connection {
 struct load {
     struct prepared *items;
     uint32_t items_count;
-    uint8_t *bytes;
-    size_t bytes_used, bytes_room;
+    struct load_buffer bytes;
     uint64_t random;
     uint8_t scratch[SCRATCH_BYTES];
     struct connection connections[LOAD_CONNECTIONS_MAX];
@@ -78,21 +77,13 @@ static bool prepare(struct load *load, const struct corpus_item *item, struct pr
     size_t most = 2 * item->key_bytes + item->value_bytes + 64;
     char head[64];
     int head_bytes;
-    uint8_t *at;
+    uint8_t *at = load_buffer_room(&load->bytes, most);
 
-    if (load->bytes_room - load->bytes_used < most) {
-        size_t room = 2 * load->bytes_room + most;
-        uint8_t *grown = realloc(load->bytes, room);
-
-        if (grown == NULL)
-            return false;
-        load->bytes = grown;
-        load->bytes_room = room;
-    }
+    if (at == NULL)
+        return false;
     head_bytes = snprintf(head, sizeof(head), " 0 0 %zu\r\n", item->value_bytes);
-    prepared->start = load->bytes_used;
+    prepared->start = load->bytes.end;
     prepared->key_bytes = (uint16_t)item->key_bytes;
-    at = load->bytes + load->bytes_used;
     at = mempcpy(at, "get ", 4);
     at = mempcpy(at, item->key, item->key_bytes);
     at = mempcpy(at, "\r\n", 2);
@@ -107,7 +98,7 @@ static bool prepare(struct load *load, const struct corpus_item *item, struct pr
         (uint32_t)snprintf(NULL, 0, "VALUE %.*s 0 %zu\r\n\r\n", (int)item->key_bytes,
                            (const char *)item->key, item->value_bytes) +
         (uint32_t)item->value_bytes;
-    load->bytes_used = (size_t)(at - load->bytes);
+    load->bytes.end = (size_t)(at - load->bytes.data);
     return true;
 }
 
@@ -185,37 +176,32 @@ void load_free(struct load *load)
     if (load == NULL)
         return;
     for (unsigned i = 0; i < LOAD_CONNECTIONS_MAX; i++)
-        free(load->connections[i].out);
+        load_buffer_fini(&load->connections[i].out);
     free(load->items);
-    free(load->bytes);
+    load_buffer_fini(&load->bytes);
     free(load);
 }
 
 size_t load_data_bytes(const struct load *load)
 {
-    return load->bytes_used;
+    return load->bytes.end;
 }
 
 static bool append(struct connection *connection, const void *bytes, size_t count)
 {
-    if (connection->out_room - connection->out_used < count) {
-        size_t room = 2 * connection->out_room + count;
-        uint8_t *grown = realloc(connection->out, room);
+    uint8_t *at = load_buffer_room(&connection->out, count);
 
-        if (grown == NULL)
-            return false;
-        connection->out = grown;
-        connection->out_room = room;
-    }
-    memcpy(connection->out + connection->out_used, bytes, count);
-    connection->out_used += count;
+    if (at == NULL)
+        return false;
+    memcpy(at, bytes, count);
+    connection->out.end += count;
     return true;
 }
 
 static bool append_request(struct run *run, struct connection *connection,
                            const struct prepared *item, bool first)
 {
-    const uint8_t *get = run->load->bytes + item->start;
+    const uint8_t *get = run->load->bytes.data + item->start;
     size_t get_bytes = 4u + item->key_bytes + 2u;
 
     switch (run->plan->kind) {
@@ -237,19 +223,19 @@ static bool append_request(struct run *run, struct connection *connection,
 static bool write_out(struct run *run, struct connection *connection)
 {
     struct epoll_event event = {.data.ptr = connection};
+    struct load_buffer *out = &connection->out;
 
-    while (connection->out_sent < connection->out_used) {
-        ssize_t sent =
-            send(connection->fd, connection->out + connection->out_sent,
-                 connection->out_used - connection->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (out->begin < out->end) {
+        ssize_t sent = send(connection->fd, out->data + out->begin, out->end - out->begin,
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (sent < 0 && errno == EAGAIN)
             break;
         if (sent < 0)
             return fail(run, "send");
-        connection->out_sent += (size_t)sent;
+        load_buffer_take(out, (size_t)sent);
     }
-    if (connection->waits_for_room == (connection->out_sent < connection->out_used))
+    if (connection->waits_for_room == (out->begin < out->end))
         return true;
     connection->waits_for_room = !connection->waits_for_room;
     event.events = EPOLLIN | (connection->waits_for_room ? EPOLLOUT : 0u);
@@ -261,8 +247,7 @@ static bool send_batch(struct run *run, struct connection *connection)
 {
     struct load *load = run->load;
 
-    connection->out_used = 0;
-    connection->out_sent = 0;
+    connection->out.begin = connection->out.end = 0;
     for (unsigned i = 0; i < run->plan->depth; i++) {
         uint32_t number = run->filling
                               ? run->fill_next++
@@ -276,7 +261,7 @@ static bool send_batch(struct run *run, struct connection *connection)
     if (run->plan->kind == LOAD_MULTIGET && !append(connection, "\r\n", 2))
         return fail(run, "no memory");
     if (run->plan->floor)
-        floor_header(connection->out, connection->out_used, connection->expected,
+        floor_header(connection->out.data, connection->out.end, connection->expected,
                      run->plan->kind == LOAD_SET);
     return write_out(run, connection);
 }

@@ -1,82 +1,33 @@
 #include "tests/bench/stream.h"
 
+#include "clients/load_random.h"
+
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
 #define POPULAR_PART 10u
 #define HEADER_BYTES 56u /* memcached's item of 48 and its cas of 8 */
 
-/* Rejection-inversion: the sum over the ranks is enclosed by the integral of x^-skew, which can be
- * inverted; a point below the integral's curve and above the staircase is drawn again. */
-struct zipf {
-    double skew;
-    double ranks;
-    double low, high; /* of the integral */
-    double near;      /* so close to a rank that it is below the staircase for certain */
-};
-
 struct stream {
     struct stream_plan plan;
-    uint64_t random;
+    struct load_random random;
     uint32_t *keys; /* by rank */
     uint32_t *order;
-    struct zipf zipf;
+    struct load_zipf zipf;
 };
 
-/* ---- Zipf ---- */
-
-/* Of x^-skew from 1 to x; the logarithm where skew is 1. */
-static double integral(const struct zipf *zipf, double x)
+/* 0 to below 1. */
+static double random_part(struct load_random *random)
 {
-    double exponent = 1 - zipf->skew;
-    double log_x = log(x);
-
-    return fabs(exponent) < 1e-9 ? log_x : expm1(exponent * log_x) / exponent;
+    return (double)(load_random_next(random) >> 11) * 0x1p-53;
 }
 
-static double inverse(const struct zipf *zipf, double area)
-{
-    double exponent = 1 - zipf->skew;
-
-    return fabs(exponent) < 1e-9 ? exp(area) : exp(log1p(exponent * area) / exponent);
-}
-
-static void zipf_init(struct zipf *zipf, double skew, uint32_t ranks)
-{
-    *zipf = (struct zipf){.skew = skew, .ranks = ranks};
-    zipf->low = integral(zipf, 1.5) - 1;
-    zipf->high = integral(zipf, zipf->ranks + .5);
-    zipf->near = 2 - inverse(zipf, integral(zipf, 2.5) - pow(2, -skew));
-}
-
-static double random_part(uint64_t *random)
-{
-    return (double)(corpus_random(random) >> 11) * 0x1p-53;
-}
-
-/* From 0. */
-static uint32_t zipf_draw(const struct zipf *zipf, uint64_t *random)
-{
-    for (;;) {
-        double area = zipf->high + random_part(random) * (zipf->low - zipf->high);
-        double x = inverse(zipf, area);
-        double rank = floor(x + .5);
-
-        rank = rank < 1 ? 1 : rank > zipf->ranks ? zipf->ranks : rank;
-        if (rank - x <= zipf->near || area >= integral(zipf, rank + .5) - pow(rank, -zipf->skew))
-            return (uint32_t)rank - 1;
-    }
-}
-
-/* ---- the stream ---- */
-
-static void shuffle(uint32_t *numbers, uint32_t count, uint64_t *random)
+static void shuffle(uint32_t *numbers, uint32_t count, struct load_random *random)
 {
     for (uint32_t i = 0; i < count; i++)
         numbers[i] = i;
     for (uint32_t i = count; i > 1; i--) {
-        uint32_t j = (uint32_t)(corpus_random(random) % i);
+        uint32_t j = (uint32_t)(load_random_next(random) % i);
         uint32_t kept = numbers[i - 1];
 
         numbers[i - 1] = numbers[j];
@@ -93,7 +44,7 @@ struct stream *stream_new(const struct stream_plan *plan)
     if (stream == NULL)
         return NULL;
     stream->plan = *plan;
-    stream->random = plan->seed;
+    stream->random.state = plan->seed;
     stream->keys = calloc(plan->keys_count, sizeof(*stream->keys));
     stream->order = calloc(plan->keys_count, sizeof(*stream->order));
     if (stream->keys == NULL || stream->order == NULL) {
@@ -102,7 +53,7 @@ struct stream *stream_new(const struct stream_plan *plan)
     }
     shuffle(stream->keys, plan->keys_count, &stream->random);
     shuffle(stream->order, plan->keys_count, &stream->random);
-    zipf_init(&stream->zipf, plan->skew, plan->keys_count);
+    load_zipf_init(&stream->zipf, plan->keys_count, plan->skew);
     return stream;
 }
 
@@ -118,12 +69,12 @@ void stream_free(struct stream *stream)
 /* A key keeps its time to live, or has none. */
 static uint32_t ttl_s(const struct stream_plan *plan, uint32_t key)
 {
-    uint64_t random = plan->seed + key;
+    struct load_random random = {plan->seed + key};
 
     if (random_part(&random) >= plan->ttl_part)
         return 0;
     return plan->ttl_s_min +
-           (uint32_t)(corpus_random(&random) % (plan->ttl_s_max - plan->ttl_s_min + 1));
+           (uint32_t)(load_random_next(&random) % (plan->ttl_s_max - plan->ttl_s_min + 1));
 }
 
 static void fill_in(const struct stream *stream, uint32_t key, struct stream_request *request)
@@ -135,8 +86,8 @@ static void fill_in(const struct stream *stream, uint32_t key, struct stream_req
 static void churn(struct stream *stream)
 {
     uint32_t count = stream->plan.keys_count;
-    uint32_t popular = (uint32_t)(corpus_random(&stream->random) % (count / POPULAR_PART));
-    uint32_t any = (uint32_t)(corpus_random(&stream->random) % count);
+    uint32_t popular = (uint32_t)(load_random_next(&stream->random) % (count / POPULAR_PART));
+    uint32_t any = (uint32_t)(load_random_next(&stream->random) % count);
     uint32_t kept = stream->keys[popular];
 
     stream->keys[popular] = stream->keys[any];
@@ -145,7 +96,7 @@ static void churn(struct stream *stream)
 
 void stream_next(struct stream *stream, struct stream_request *request)
 {
-    uint32_t rank = zipf_draw(&stream->zipf, &stream->random);
+    uint32_t rank = (uint32_t)load_zipf_draw(&stream->zipf, &stream->random) - 1;
 
     request->write = random_part(&stream->random) < stream->plan.write_part;
     fill_in(stream, stream->keys[rank], request);

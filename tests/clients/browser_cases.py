@@ -9,12 +9,11 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 
-from cases import Cases, restart, same, until
+from cases import Cases, restart, same, talk, until
 
 host, port, restart_command = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 page = "http://%s:%d/" % (host, port + 10000)
@@ -92,14 +91,6 @@ class Browser:
         self.process.wait(WAIT_S)
 
 
-def talk(text, end):
-    with socket.create_connection((host, port), timeout=WAIT_S) as server:
-        server.sendall(text)
-        answer = b""
-        while not answer.endswith(end):
-            answer += server.recv(65536)
-
-
 cases = Cases()
 folder = tempfile.mkdtemp()
 browser = Browser(folder)
@@ -129,8 +120,8 @@ def test_renders():
 
 
 def test_updates():
-    talk(b"".join(b"set k%d 0 0 5\r\nvalue\r\nget k%d\r\n" % (i, i) for i in range(1000)) +
-         b"get none\r\n" + b"mn\r\n", b"MN\r\n")
+    pairs = b"".join(b"set k%d 0 0 5\r\nvalue\r\nget k%d\r\n" % (i, i) for i in range(1000))
+    talk((host, port), pairs + b"get none\r\nmn\r\n", b"MN\r\n")
     until(lambda: browser.text("gets-note") == "1.00 k keys asked for", WAIT_S)
     until(lambda: "1.00 k items" in browser.text("memory-note"), WAIT_S)
     until(lambda: browser.run("document.querySelectorAll('#dictionaries tr').length") >= 1, WAIT_S)

@@ -1,5 +1,6 @@
 """Cases of a real client: each one printed, counted, and closed with "N passed, N failed"."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,26 @@ def raises(kinds, function, *arguments):
 
 def restart(command):
     subprocess.run(command.split(), check=True, timeout=60)
+
+
+def free_port(host):
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def talk(address, request, end):
+    """What a server answers to the bytes, up to and with @end."""
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(request)
+        answer = b""
+        while not answer.endswith(end):
+            got = connection.recv(65536)
+            if not got:
+                raise AssertionError("closed after %r" % answer[-200:])
+            answer += got
+        return answer
 
 
 def until(condition, seconds=10.0):

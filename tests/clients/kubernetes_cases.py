@@ -17,7 +17,7 @@ import sys
 import yaml
 from kubernetes import client as api
 
-from cases import Cases, raises, same, until
+from cases import Cases, free_port, raises, same, until
 
 host = sys.argv[1]
 program = pathlib.Path(sys.argv[3].split()[1], "program").read_text().strip()
@@ -108,9 +108,7 @@ def memory_is_m_and_a_constant():
 
 def the_server_takes_these_options():
     """As they stand there, but for the port."""
-    with socket.socket() as free:
-        free.bind((host, 0))
-        port = free.getsockname()[1]
+    port = free_port(host)
     user = ["-u", "root"] if os.getuid() == 0 else []
     arguments = [str(port) if each == options["-p"] else each for each in container["args"]]
     server = subprocess.Popen([program] + arguments + user, stdin=subprocess.DEVNULL,

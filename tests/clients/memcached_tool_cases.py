@@ -1,12 +1,11 @@
 """memcached-tool, as Debian's package memcached has it: every mode prints what is there."""
 
 import re
-import socket
 import subprocess
 import sys
 import time
 
-from cases import Cases, restart, same
+from cases import Cases, restart, same, talk
 
 TOOL = "/usr/share/memcached/scripts/memcached-tool"
 ITEMS = 500
@@ -15,16 +14,7 @@ host, port, restart_command = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 
 def ask(request, end):
-    """What the server answers, up to and with @end."""
-    with socket.create_connection((host, port), timeout=10) as connection:
-        connection.sendall(request)
-        answer = b""
-        while not answer.endswith(end):
-            got = connection.recv(65536)
-            if not got:
-                raise AssertionError("closed after %r" % answer[-200:])
-            answer += got
-        return answer
+    return talk((host, port), request, end)
 
 
 def tool(*arguments):

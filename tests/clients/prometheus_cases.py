@@ -8,13 +8,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.request
 
-from cases import Cases, restart, same, until
+from cases import Cases, free_port, restart, same, talk, until
 
 host, port, restart_command = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 metrics = "http://%s:%d/metrics" % (host, port + 10000)
@@ -29,21 +28,6 @@ scrape_configs:
 """
 
 
-def talk(text, end):
-    with socket.create_connection((host, port), timeout=30) as server:
-        server.sendall(text)
-        answer = b""
-        while not answer.endswith(end):
-            answer += server.recv(65536)
-    return answer
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
-
-
 def promtool(*arguments, **options):
     done = subprocess.run(("promtool",) + arguments, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=60, **options)
@@ -54,7 +38,7 @@ def promtool(*arguments, **options):
 
 class Prometheus:
     def __init__(self, folder):
-        self.url = "http://%s:%d" % (host, free_port())
+        self.url = "http://%s:%d" % (host, free_port(host))
         config = os.path.join(folder, "prometheus.yml")
         with open(config, "w") as file:
             file.write(CONFIG % (os.path.realpath(os.path.join(shipped, "alerts.yml")), host,
@@ -95,7 +79,7 @@ def test_alert_rules():
 
 def test_is_scraped():
     until(lambda: prometheus.value('up{job="zbcached"}') == 1, 60)
-    talk(b"set a 0 0 1\r\nx\r\nget a b\r\n", b"END\r\n")
+    talk((host, port), b"set a 0 0 1\r\nx\r\nget a b\r\n", b"END\r\n")
     until(lambda: prometheus.value("zbcached_items") == 1, 60)
     until(lambda: prometheus.value(
         'zbcached_commands_total{command="get",result="miss"}') == 1, 60)

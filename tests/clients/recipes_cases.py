@@ -14,7 +14,7 @@ import sys
 import tempfile
 import urllib.request
 
-from cases import Cases, same, until
+from cases import Cases, free_port, same, until
 
 host, port = sys.argv[1], int(sys.argv[2])
 folder = pathlib.Path(__file__).resolve().parents[2] / "clients" / "recipes"
@@ -103,9 +103,7 @@ def says_what_it_should(name, process):
 
 def dalli():
     """Debian's Dalli speaks the binary protocol alone: the program is run at memcached."""
-    with socket.socket() as free:
-        free.bind((host, 0))
-        at = free.getsockname()[1]
+    at = free_port(host)
     user = ["-u", "root"] if os.getuid() == 0 else []
     peer = subprocess.Popen(["memcached", "-l", host, "-p", str(at), "-U", "0"] + user)
     try:
@@ -132,9 +130,7 @@ class Application:
     """A program that serves HTTP on a port nobody listened on."""
 
     def __init__(self, name):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port("127.0.0.1")
         self.process = subprocess.Popen(
             SESSIONS[name](str(self.port)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=dict(os.environ, MEMCACHED="%s:%d" % (host, port)))

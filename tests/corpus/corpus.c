@@ -179,7 +179,7 @@ void corpus_item(const struct corpus *corpus, uint64_t id, struct corpus_item *i
     assert(number < CORPUS_CLASSES_COUNT);
     records = &corpus->streams[number].records;
     assert(place < records->count);
-    record = records->bytes + records->starts[place];
+    record = records->bytes.data + records->starts[place];
     item->key_bytes = (size_t)(record[0] | record[1] << 8);
     memcpy(&value_bytes, record + 2, sizeof(value_bytes));
     item->value_bytes = value_bytes;

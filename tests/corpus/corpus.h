@@ -1,7 +1,7 @@
 /*
  * corpus.h - endless items with real contents, for tests that fill a cache and for benchmarks.
  *
- *   NAME.kv.zst --corpus_files.c----.
+ *   NAME.kv.zst --corpus_records.c--.
  *                                    +--> records of a class, shuffled --corpus_draw()--> ids
  *   files of installed packages --'      7 classes                      --corpus_item()--> bytes
  *      corpus_packages.c

@@ -3,6 +3,7 @@
  * below /var/lib/dpkg and the headers below /usr/include. They stand in for the classes of the same
  * names: like in kind, size and the way they repeat themselves, not in content.
  */
+#include "clients/load_file.h"
 #include "tests/corpus/corpus_records.h"
 
 #include <errno.h>
@@ -23,42 +24,33 @@
 #define TEXT_BYTES_MAX    ((size_t)16 << 20)
 #define VALUE_BYTES_MAX   32768u
 
-/* One file's bytes, or many files' one behind the other, with a 0 at the end. */
-struct text {
-    char *bytes;
-    size_t used;
-    size_t room;
-};
-
-static bool text_append(struct text *text, const char *path)
+/* What a file holds, behind what came before, with a 0 at the end. */
+static bool text_append(struct load_buffer *text, const char *path)
 {
     FILE *file = fopen(path, "rb");
-    bool good = true;
+    uint8_t *end;
+    bool good;
 
     if (file == NULL)
         return true; /* gone or unreadable: others are there */
-    while (good) {
-        size_t got;
+    good = load_file_append(text, file, false, SIZE_MAX);
+    (void)fclose(file);
+    end = good ? load_buffer_room(text, 1) : NULL;
+    if (end == NULL)
+        return false;
+    *end = '\0';
+    return true;
+}
 
-        if (text->room - text->used < 65536) {
-            char *grown = realloc(text->bytes, 2 * text->room + 65536 + 1);
+/* "@ NAME", a line. */
+static bool text_foot(struct load_buffer *text, const FTSENT *entry)
+{
+    char *end = (char *)load_buffer_room(text, entry->fts_namelen + sizeof("@ \n"));
 
-            if (grown == NULL) {
-                good = false;
-                break;
-            }
-            text->bytes = grown;
-            text->room = 2 * text->room + 65536;
-        }
-        got = fread(text->bytes + text->used, 1, text->room - text->used, file);
-        if (got == 0)
-            break;
-        text->used += got;
-    }
-    fclose(file);
-    if (text->bytes != NULL)
-        text->bytes[text->used] = '\0';
-    return good;
+    if (end == NULL)
+        return false;
+    text->end += (size_t)sprintf(end, "@ %s\n", entry->fts_name);
+    return true;
 }
 
 static int by_name(const FTSENT **a, const FTSENT **b)
@@ -66,9 +58,10 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* All files below @folder whose names end in @ending, in the order of their names. With @headed, a
- * line "@ NAME" stands before each. */
-static bool text_collect(struct text *text, const char *folder, const char *ending, bool headed)
+/* All files below @folder whose names end in @ending, in the order of their names. With @footed, a
+ * line "@ NAME" stands behind each. */
+static bool text_collect(struct load_buffer *text, const char *folder, const char *ending,
+                         bool footed)
 {
     char path[] = "/the/folder/of/one/of/the/two/sources";
     char *folders[] = {path, NULL};
@@ -79,16 +72,14 @@ static bool text_collect(struct text *text, const char *folder, const char *endi
     walk = fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
     if (walk == NULL)
         return false;
-    for (FTSENT *entry = fts_read(walk); good && entry != NULL && text->used < TEXT_BYTES_MAX;
+    for (FTSENT *entry = fts_read(walk); good && entry != NULL && text->end < TEXT_BYTES_MAX;
          entry = fts_read(walk)) {
         size_t ending_bytes = strlen(ending);
 
         if (entry->fts_info != FTS_F || entry->fts_namelen < ending_bytes ||
             strcmp(entry->fts_name + entry->fts_namelen - ending_bytes, ending) != 0)
             continue;
-        good = text_append(text, entry->fts_path);
-        if (good && headed && text->used + entry->fts_namelen + 4 < text->room)
-            text->used += (size_t)sprintf(text->bytes + text->used, "@ %s\n", entry->fts_name);
+        good = text_append(text, entry->fts_path) && (!footed || text_foot(text, entry));
     }
     fts_close(walk);
     return good;
@@ -164,10 +155,10 @@ static bool add_session(struct corpus_records *records, const char *sum, const c
 
 static bool make_from_sums(struct corpus_records *records, bool sessions, uint64_t seed)
 {
-    struct text text = {0};
+    struct load_buffer text = {0};
     uint64_t count = 0;
     bool good = text_collect(&text, DPKG_INFO, ".md5sums", false);
-    char *rest = text.bytes;
+    char *rest = (char *)text.data;
 
     for (char *line = rest != NULL ? next_line(&rest) : NULL; good && line != NULL;
          line = next_line(&rest)) {
@@ -181,7 +172,7 @@ static bool make_from_sums(struct corpus_records *records, bool sessions, uint64
         if (count >= (sessions ? SESSION_COUNT_MAX : SMALL_COUNT_MAX))
             break;
     }
-    free(text.bytes);
+    load_buffer_fini(&text);
     return good;
 }
 
@@ -189,9 +180,9 @@ static bool make_from_sums(struct corpus_records *records, bool sessions, uint64
 
 static bool make_documents(struct corpus_records *records)
 {
-    struct text text = {0};
+    struct load_buffer text = {0};
     bool good = text_append(&text, DPKG_STATUS);
-    char *rest = text.bytes;
+    char *rest = (char *)text.data;
     char key[128] = "";
     char value[VALUE_BYTES_MAX];
     size_t used = 0;
@@ -217,7 +208,7 @@ static bool make_documents(struct corpus_records *records)
         used += json_text(value + used, sizeof(value) - used - 4, colon + 2);
         value[used++] = '"';
     }
-    free(text.bytes);
+    load_buffer_fini(&text);
     return good;
 }
 
@@ -227,27 +218,27 @@ static bool make_documents(struct corpus_records *records)
 static bool make_pieces(struct corpus_records *records, const char *key_prefix, size_t bytes_min,
                         const char *before, const char *after, uint64_t seed)
 {
-    struct text text = {0};
+    struct load_buffer text = {0};
     bool good = text_collect(&text, HEADERS, ".h", true);
     char value[VALUE_BYTES_MAX];
     char key[64];
     uint64_t count = 0;
     size_t at = 0;
 
-    while (good && at < text.used) {
+    while (good && at < text.end) {
         size_t piece = bytes_min + (size_t)(corpus_random(&seed) % (2 * bytes_min));
         int used;
         int key_bytes = snprintf(key, sizeof(key), "%s:%" PRIu64, key_prefix, count);
 
-        piece = piece < text.used - at ? piece : text.used - at;
+        piece = piece < text.end - at ? piece : text.end - at;
         used = snprintf(value, sizeof(value), "%s<h1>%s</h1>%.*s%s", before, key, (int)piece,
-                        text.bytes + at, after);
+                        (char *)text.data + at, after);
         used = used < (int)sizeof(value) ? used : (int)sizeof(value) - 1;
         good = corpus_records_add(records, key, (size_t)key_bytes, value, (size_t)used);
         at += piece;
         count++;
     }
-    free(text.bytes);
+    load_buffer_fini(&text);
     return good;
 }
 

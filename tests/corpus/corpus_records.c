@@ -1,32 +1,19 @@
 #include "tests/corpus/corpus_records.h"
 
+#include "clients/load_file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "lengths are read as they lie");
 
 void corpus_records_fini(struct corpus_records *records)
 {
-    free(records->bytes);
+    load_buffer_fini(&records->bytes);
     free(records->starts);
     *records = (struct corpus_records){0};
-}
-
-uint8_t *corpus_records_room(struct corpus_records *records, size_t bytes)
-{
-    if (records->bytes_room - records->bytes_used < bytes) {
-        size_t room = 2 * records->bytes_room + bytes;
-        uint8_t *grown = realloc(records->bytes, room);
-
-        if (grown == NULL)
-            return NULL;
-        records->bytes = grown;
-        records->bytes_room = room;
-    }
-    return records->bytes + records->bytes_used;
 }
 
 static bool add_start(struct corpus_records *records, size_t start)
@@ -48,17 +35,17 @@ bool corpus_records_add(struct corpus_records *records, const void *key, size_t 
                         const void *value, size_t value_bytes)
 {
     size_t bytes = CORPUS_RECORD_HEADER_BYTES + key_bytes + value_bytes;
-    uint8_t *place = corpus_records_room(records, bytes);
+    uint8_t *place = load_buffer_room(&records->bytes, bytes);
     uint16_t key_length = (uint16_t)key_bytes;
     uint32_t value_length = (uint32_t)value_bytes;
 
-    if (place == NULL || !add_start(records, records->bytes_used))
+    if (place == NULL || !add_start(records, records->bytes.end))
         return false;
     memcpy(place, &key_length, sizeof(key_length));
     memcpy(place + 2, &value_length, sizeof(value_length));
     memcpy(place + CORPUS_RECORD_HEADER_BYTES, key, key_bytes);
     memcpy(place + CORPUS_RECORD_HEADER_BYTES + key_bytes, value, value_bytes);
-    records->bytes_used += bytes;
+    records->bytes.end += bytes;
     return true;
 }
 
@@ -67,9 +54,9 @@ bool corpus_records_index(struct corpus_records *records)
     size_t at = 0;
 
     records->count = 0;
-    while (at < records->bytes_used) {
-        const uint8_t *record = records->bytes + at;
-        size_t left = records->bytes_used - at;
+    while (at < records->bytes.end) {
+        const uint8_t *record = records->bytes.data + at;
+        size_t left = records->bytes.end - at;
         uint16_t key_bytes;
         uint32_t value_bytes;
 
@@ -92,38 +79,6 @@ bool corpus_records_index(struct corpus_records *records)
     return true;
 }
 
-#define OUT_BYTES ((size_t)1 << 20)
-
-/* Appends what a whole zstd file holds. */
-static bool unpack(struct corpus_records *records, FILE *file)
-{
-    uint8_t packed[1 << 16];
-    ZSTD_DStream *stream = ZSTD_createDStream();
-    size_t hint = 1;
-    bool good = stream != NULL;
-
-    while (good) {
-        ZSTD_inBuffer in = {packed, fread(packed, 1, sizeof(packed), file), 0};
-
-        if (in.size == 0)
-            break;
-        for (bool full = false; good && (in.pos < in.size || (full && hint != 0));) {
-            ZSTD_outBuffer out = {corpus_records_room(records, OUT_BYTES), OUT_BYTES, 0};
-
-            if (out.dst == NULL) {
-                good = false;
-                break;
-            }
-            hint = ZSTD_decompressStream(stream, &out, &in);
-            good = ZSTD_isError(hint) == 0;
-            full = out.pos == out.size;
-            records->bytes_used += good ? out.pos : 0;
-        }
-    }
-    ZSTD_freeDStream(stream);
-    return good && ferror(file) == 0 && hint == 0;
-}
-
 bool corpus_load(struct corpus_records *records, const char *folder, const char *name,
                  char error[CORPUS_ERROR_BYTES_MAX])
 {
@@ -137,7 +92,8 @@ bool corpus_load(struct corpus_records *records, const char *folder, const char 
         snprintf(error, CORPUS_ERROR_BYTES_MAX, "%.180s: %s", path, strerror(errno));
         return false;
     }
-    good = unpack(records, file) && corpus_records_index(records);
+    good = load_file_append(&records->bytes, file, true, CORPUS_BYTES_MAX) &&
+           corpus_records_index(records);
     if (!good)
         snprintf(error, CORPUS_ERROR_BYTES_MAX, "%.180s is damaged, or too large", path);
     fclose(file);

@@ -11,6 +11,7 @@
 #ifndef TESTS_CORPUS_CORPUS_RECORDS_H
 #define TESTS_CORPUS_CORPUS_RECORDS_H
 
+#include "clients/load_buffer.h"
 #include "tests/corpus/corpus.h"
 
 #include <stdbool.h>
@@ -19,11 +20,10 @@
 
 #define CORPUS_RECORD_HEADER_BYTES 6u
 #define CORPUS_VALUE_BYTES_MAX     (1u << 20)
+#define CORPUS_BYTES_MAX           ((size_t)4 << 30) /* of a class's file, unpacked */
 
 struct corpus_records {
-    uint8_t *bytes;
-    size_t bytes_used;
-    size_t bytes_room;
+    struct load_buffer bytes;
     size_t *starts;
     size_t count;
     size_t starts_room;
@@ -31,8 +31,6 @@ struct corpus_records {
 
 void corpus_records_fini(struct corpus_records *records);
 
-/** corpus_records_room() - @bytes writable ones behind what is used, or NULL. */
-uint8_t *corpus_records_room(struct corpus_records *records, size_t bytes);
 /** corpus_records_add() - one more record, copied. False: no memory. */
 bool corpus_records_add(struct corpus_records *records, const void *key, size_t key_bytes,
                         const void *value, size_t value_bytes);
