@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Room for what stands around a key: word, bytes, the flag b and line end. */
-#define AROUND_BYTES_MAX 64u
+/* " 1073741824 ": how many bytes a value has. */
+#define SIZE_BYTES_MAX   32u
 /* Bytes of a key whose base64 is as long as the protocol takes keys. */
 #define BINARY_BYTES_MAX (CLIENT_KEY_BYTES_MAX / 4 * 3)
 #define BASE64_BYTES_MAX (BINARY_BYTES_MAX / 3 * 4)
@@ -36,7 +36,7 @@ enum client_status client_queue_meta(struct client *client, const char *word, co
                                      const char *flags)
 {
     char text[BASE64_BYTES_MAX];
-    char size[AROUND_BYTES_MAX] = " ";
+    char size[SIZE_BYTES_MAX] = " ";
     const char *end = "\r\n";
     if (key_bytes == 0)
         return CLIENT_BAD_KEY;
@@ -115,7 +115,9 @@ enum client_status client_read_meta(struct client *client, struct client_meta *r
     if (status != CLIENT_OK)
         return client_settle(client, status);
     status = parse_line(client, client_line_slice(client, line_bytes), reply, &data_bytes);
-    if (data_bytes > 0 && status == CLIENT_OK) {
+    if (status == CLIENT_UNEXPECTED)
+        return client_settle(client, status);
+    if (data_bytes > 0) {
         status = client_socket_fill(&client->sock, line_bytes + data_bytes, deadline);
         if (status != CLIENT_OK)
             return client_settle(client, status);

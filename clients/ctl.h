@@ -6,7 +6,8 @@
  *   ctl_prompt.c: lines ---+
  *
  * Results go to `out`, whatever else is to be said to stderr. A command answers with its exit
- * status. Those that take long ask ctl_interrupted() and end in order.
+ * status. Those that take long ask ctl_interrupted() and end in order; SIGINT and SIGTERM end the
+ * others as they end any program.
  *
  * Threads: one.
  */
@@ -16,11 +17,11 @@
 #include "clients/client.h"
 #include "clients/options.h"
 
+#include <signal.h>
 #include <stdio.h>
 
-#define CTL_RATE_MAX    1e9
-#define CTL_KEYS_MAX    1000u /* of one get */
-#define CTL_VALUE_BYTES ((size_t)1 << 30)
+#define CTL_RATE_MAX 1e9
+#define CTL_KEYS_MAX 1000u /* of one get */
 
 enum ctl_exit {
     CTL_GOOD = 0,
@@ -57,12 +58,16 @@ struct ctl {
     const struct ctl_options *options;
     struct client *client; /* of options->server */
     FILE *out;
-    int signals; /* a descriptor that SIGINT and SIGTERM, which are blocked, can be read from */
+    int signals; /* a descriptor that SIGINT and SIGTERM can be read from where they are blocked */
     bool was_interrupted;
 };
 
+/** ctl_signals() - SIGINT and SIGTERM: blocked while a command runs that ends in order on them. */
+sigset_t ctl_signals(void);
 /** ctl_interrupted() - a signal has come. It stays so until the next command. */
 bool ctl_interrupted(struct ctl *ctl);
+/** ctl_sleep_s() - so long, or until a signal comes. */
+void ctl_sleep_s(const struct ctl *ctl, double seconds);
 
 /** ctl_fail() - "zbctl: <what>: <why>" on stderr; the exit status for it. @client: whose answer
  * @status is. */

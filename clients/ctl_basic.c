@@ -89,7 +89,7 @@ static char *read_stdin(size_t *bytes)
         got = fread(data + *bytes, 1, room - *bytes, stdin);
         *bytes += got;
         if (*bytes == room) {
-            char *grown = room < CTL_VALUE_BYTES ? realloc(data, room * 2) : NULL;
+            char *grown = room < CLIENT_VALUE_BYTES_MAX ? realloc(data, room * 2) : NULL;
 
             if (grown == NULL)
                 break;
@@ -99,8 +99,9 @@ static char *read_stdin(size_t *bytes)
     }
     if (data != NULL && got == 0 && ferror(stdin) == 0)
         return data;
+    if (got > 0)
+        errno = room < CLIENT_VALUE_BYTES_MAX ? ENOMEM : EFBIG;
     free(data);
-    errno = EFBIG;
     return NULL;
 }
 
@@ -213,7 +214,7 @@ enum ctl_exit ctl_ping(struct ctl *ctl, char **words, int count)
         max_s = took_s > max_s ? took_s : max_s;
         sum_s += took_s;
         if (++done < pings)
-            ctl_sleep_s(PING_GAP_S);
+            ctl_sleep_s(ctl, PING_GAP_S);
     }
     if (done > 1)
         fprintf(ctl->out,

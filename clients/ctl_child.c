@@ -25,6 +25,8 @@ static _Noreturn void become(const struct ctl_child *child, const char *program,
     (void)snprintf(memory, sizeof(memory), "%" PRIu64, memory_mb);
     (void)snprintf(item, sizeof(item), "%" PRIu64 "m", item_mb);
     (void)sigemptyset(&none);
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)execlp(program, program, "-s", child->path, "-m", memory, "-I", item, "-t", "1", "-o",
@@ -60,7 +62,7 @@ enum ctl_exit ctl_child_start(struct ctl *ctl, struct ctl_child *child, const ch
             child->pid = 0;
             break;
         }
-        ctl_sleep_s(TRY_S);
+        ctl_sleep_s(ctl, TRY_S);
         status = client_connect_unix(child->client, child->path, WAIT_MS);
     }
     if (status == CLIENT_OK)

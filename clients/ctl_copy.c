@@ -74,17 +74,16 @@ enum ctl_exit ctl_dump(struct ctl *ctl, char **words, int count)
 
 /* ---- from a server ---- */
 
-static bool copy_one(void *context, const struct ctl_item *item)
+static enum ctl_exit copy_one(void *context, const struct ctl_item *item)
 {
     struct copying *copying = context;
 
     copying->read++;
     if (copying->store != NULL)
-        return ctl_items_store(copying->store, item) == CTL_GOOD;
+        return ctl_items_store(copying->store, item);
     if (ctl_file_put(copying->file, item, item->ttl_s < 0 ? -1 : (int64_t)time(NULL) + item->ttl_s))
-        return true;
-    (void)ctl_complain("writing the file");
-    return false;
+        return CTL_GOOD;
+    return ctl_complain("writing the file");
 }
 
 static enum ctl_exit copy_all(struct copying *copying, const char *name, struct client *from)

@@ -113,14 +113,14 @@ static bool add_one(void *context, const struct ctl_known *known)
     return true;
 }
 
-static bool store_one(void *context, const struct ctl_item *item)
+static enum ctl_exit store_one(void *context, const struct ctl_item *item)
 {
     struct estimating *run = context;
     struct ctl_item living = *item;
 
     if (living.ttl_s >= 0 && living.ttl_s < TTL_S_LEAST)
         living.ttl_s = TTL_S_LEAST;
-    return ctl_items_store(&run->store, &living) == CTL_GOOD;
+    return ctl_items_store(&run->store, &living);
 }
 
 static enum ctl_exit take_sample(struct estimating *run)
@@ -190,7 +190,7 @@ static enum ctl_exit settle(struct estimating *run)
     run->progress = ctl_progress_begin(run->ctl, "settle", run->sample->count, 0);
     while (code == CTL_GOOD && ctl_now_s() - start_s < SETTLE_S_MAX &&
            ctl_now_s() - still_s < patience_s(run)) {
-        ctl_sleep_s(.5);
+        ctl_sleep_s(run->ctl, .5);
         code = ctl_interrupted(run->ctl) ? CTL_INTERRUPTED : ask_child(run);
         if (run->settled != before)
             still_s = ctl_now_s();

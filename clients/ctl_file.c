@@ -161,8 +161,9 @@ enum ctl_file_status ctl_file_next(struct ctl_file *file, struct ctl_item *item,
     key_bytes = head[1];
     value_bytes = (size_t)get_number(head + 6, 4);
     *expires_at_s = (int64_t)get_number(head + 10, 8);
-    if (key_bytes == 0 || key_bytes > CLIENT_KEY_BYTES_MAX || value_bytes > CTL_VALUE_BYTES ||
-        *expires_at_s < -1 || !get(file, file->key, key_bytes))
+    if (key_bytes == 0 || key_bytes > CLIENT_KEY_BYTES_MAX ||
+        value_bytes > CLIENT_VALUE_BYTES_MAX || *expires_at_s < -1 ||
+        !get(file, file->key, key_bytes))
         return CTL_FILE_DAMAGED;
     status = read_value(file, value_bytes);
     if (status != CTL_FILE_OK)

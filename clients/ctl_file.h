@@ -11,8 +11,8 @@
  * of its record before it. A file without its end was cut off.
  *
  * What is read is hostile: no number in it sizes memory before as many bytes have been there, a key
- * has 1 to CLIENT_KEY_BYTES_MAX bytes, a value CTL_VALUE_BYTES at most, and a record whose CRC is
- * wrong is not handed out.
+ * has 1 to CLIENT_KEY_BYTES_MAX bytes, a value CLIENT_VALUE_BYTES_MAX at most, and a record whose
+ * CRC is wrong is not handed out.
  *
  * Threads: one a file.
  */

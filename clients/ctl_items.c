@@ -6,6 +6,8 @@
 
 /* More seconds than that are a moment to memcached. */
 #define RELATIVE_S_MAX (60 * 60 * 24 * 30)
+/* An answer that says more is no memcached's, whose moments have 32 bits. */
+#define TTL_S_MAX      ((int64_t)UINT32_MAX)
 
 enum ctl_exit ctl_items_read(struct client *client, const struct ctl_known *known, size_t count,
                              ctl_items_each each, void *context, uint64_t *gone)
@@ -19,6 +21,7 @@ enum ctl_exit ctl_items_read(struct client *client, const struct ctl_known *know
     for (size_t i = 0; i < count && status == CLIENT_OK; i++) {
         struct client_meta reply;
         int64_t ttl, flags;
+        enum ctl_exit code;
 
         status = client_read_meta(client, &reply);
         if (status == CLIENT_NOT_FOUND) {
@@ -29,15 +32,17 @@ enum ctl_exit ctl_items_read(struct client *client, const struct ctl_known *know
         if (status != CLIENT_OK)
             break;
         if (strchr(reply.flags, 'X') != NULL || !client_meta_number(&reply, 't', &ttl) ||
-            !client_meta_number(&reply, 'f', &flags) || flags > UINT32_MAX || ttl < -1) {
+            !client_meta_number(&reply, 'f', &flags) || flags > UINT32_MAX || ttl < -1 ||
+            ttl > TTL_S_MAX) {
             ++*gone;
             continue;
         }
-        if (!each(context,
-                  &(struct ctl_item){
-                      {known[i].key, known[i].key_bytes}, reply.data, (uint32_t)flags, ttl})) {
+        code = each(context,
+                    &(struct ctl_item){
+                        {known[i].key, known[i].key_bytes}, reply.data, (uint32_t)flags, ttl});
+        if (code != CTL_GOOD) {
             client_close(client);
-            return CTL_NO;
+            return code;
         }
     }
     if (status == CLIENT_OK)

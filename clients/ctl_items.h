@@ -25,16 +25,16 @@ struct ctl_item {
     int64_t ttl_s; /* -1: for ever; 0: it ends now */
 };
 
-/** ctl_items_each - takes one item, whose bytes are good until it returns; false: it has failed and
- * said so. */
-typedef bool (*ctl_items_each)(void *context, const struct ctl_item *item);
+/** ctl_items_each - takes one item, whose bytes are good until it returns. CTL_GOOD, or what it has
+ * said on stderr. */
+typedef enum ctl_exit (*ctl_items_each)(void *context, const struct ctl_item *item);
 
 /**
  * ctl_items_read() - values, flags and times to live of some keys.
  * @count: at most CTL_BATCH_KEYS.
  * @gone:  increased by those that are not there any more, or stale.
  *
- * Returns CTL_GOOD, CTL_NO where @each failed, or what has been said on stderr.
+ * Returns CTL_GOOD, or what has been said on stderr: @each's answer where that failed.
  */
 enum ctl_exit ctl_items_read(struct client *client, const struct ctl_known *known, size_t count,
                              ctl_items_each each, void *context, uint64_t *gone);

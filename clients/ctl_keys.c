@@ -47,7 +47,8 @@ static bool read_known(struct client_slice line, struct ctl_known *known)
         return false;
     known->key_bytes =
         ctl_read_uri((const uint8_t *)key, strlen(key), known->key, sizeof(known->key));
-    known->expires_at_s = find_field(line, "exp=", number, sizeof(number)) ? atoll(number) : -1;
+    known->expires_at_s =
+        find_field(line, "exp=", number, sizeof(number)) ? strtoll(number, NULL, 10) : -1;
     known->bytes =
         find_field(line, "size=", number, sizeof(number)) ? strtoull(number, NULL, 10) : 0;
     return known->key_bytes > 0;

@@ -20,14 +20,6 @@ double ctl_now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void ctl_sleep_s(double seconds)
-{
-    const struct timespec time = {(time_t)seconds,
-                                  (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-    (void)nanosleep(&time, NULL);
-}
-
 struct ctl_progress ctl_progress_begin(const struct ctl *ctl, const char *name, uint64_t total,
                                        double rate)
 {
@@ -35,6 +27,7 @@ struct ctl_progress ctl_progress_begin(const struct ctl *ctl, const char *name, 
     const double now_s = ctl_now_s();
 
     return (struct ctl_progress){
+        .ctl = ctl,
         .name = name,
         .file = terminal || ctl->options->progress ? stderr : NULL,
         .total = total,
@@ -87,7 +80,7 @@ void ctl_progress_add(struct ctl_progress *progress, uint64_t count)
         double early_s = progress->started_s + (double)progress->done / progress->rate - now_s;
 
         if (early_s > 0)
-            ctl_sleep_s(early_s);
+            ctl_sleep_s(progress->ctl, early_s);
     }
 }
 

@@ -3,8 +3,8 @@
  *
  *   warm  [########............]  41 %  412,000 of 1,000,000 items  9,998/s  58 s left
  *
- * Also the pace: a rate that is not exceeded, kept by sleeping. Nothing is shown where stderr is no
- * terminal, unless --progress asks for it; then it is a line each.
+ * Also the pace: a rate that is not exceeded, kept by sleeping until a signal comes. Nothing is
+ * shown where stderr is no terminal, unless --progress asks for it; then it is a line each.
  *
  * Threads: one.
  */
@@ -14,6 +14,7 @@
 #include "clients/ctl.h"
 
 struct ctl_progress {
+    const struct ctl *ctl;
     const char *name;
     FILE *file;     /* NULL: nothing is shown */
     uint64_t total; /* 0: not known */
@@ -33,7 +34,5 @@ void ctl_progress_end(struct ctl_progress *progress);
 
 /** ctl_now_s() - of a clock that goes on evenly. */
 double ctl_now_s(void);
-/** ctl_sleep_s() - may end early on a signal. */
-void ctl_sleep_s(double seconds);
 
 #endif

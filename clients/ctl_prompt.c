@@ -1,6 +1,7 @@
 /*
  * ctl_prompt.c - commands line by line. At a terminal with libedit: history, kept in
  * $XDG_STATE_HOME/zbcached/zbctl_history (~/.local/state by default), and Tab for the commands.
+ * Ctrl-C there ends a long command, and nothing else.
  */
 #include "clients/ctl.h"
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define WORDS_MAX     1024
@@ -44,7 +46,7 @@ static int cut_words(char *line, char **words)
             if (quote == '\0' && (*read == '"' || *read == '\''))
                 quote = *read++;
             else if (*read == quote)
-                quote = *read++ == '\0' ? quote : '\0';
+                quote = '\0', read++;
             else if (*read == '\\' && read[1] != '\0' && quote != '\'')
                 *write++ = *++read, ++read;
             else
@@ -202,6 +204,16 @@ static void set_up(struct terminal *terminal, const char *path)
     (void)el_set(terminal->edit, EL_BIND, "^I", "complete", NULL);
 }
 
+/* What the terminal was like before libedit, which does not echo while it reads. */
+static struct termios terminal_before;
+
+static void end_by_signal(int number)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
 enum ctl_exit ctl_prompt(struct ctl *ctl)
 {
     struct terminal terminal = {.past = NULL};
@@ -211,6 +223,9 @@ enum ctl_exit ctl_prompt(struct ctl *ctl)
 
     if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
         return run_stdin(ctl);
+    (void)signal(SIGINT, SIG_IGN);
+    if (tcgetattr(STDIN_FILENO, &terminal_before) == 0)
+        (void)signal(SIGTERM, end_by_signal);
     (void)snprintf(terminal.prompt, sizeof(terminal.prompt), "%.60s> ", ctl->options->server);
     terminal.edit = el_init("zbctl", stdin, stdout, stderr);
     terminal.past = history_init();

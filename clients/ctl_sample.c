@@ -44,9 +44,8 @@ static struct ctl_prefix *find_name(struct ctl_sample *sample, const char *name)
             return &sample->prefixes[at];
     }
     /* A quarter of the places stays free, so that look-ups of new names are short. */
-    if (sample->prefixes_count >= CTL_PREFIXES_MAX / 4 * 3)
-        return strcmp(name, CTL_SAMPLE_OTHERS) == 0 ? &sample->prefixes[at]
-                                                    : find_name(sample, CTL_SAMPLE_OTHERS);
+    if (sample->prefixes_count >= CTL_PREFIXES_MAX / 4 * 3 && strcmp(name, CTL_SAMPLE_OTHERS) != 0)
+        return find_name(sample, CTL_SAMPLE_OTHERS);
     sample->prefixes_count++;
     (void)snprintf(sample->prefixes[at].name, CTL_PREFIX_BYTES, "%s", name);
     return &sample->prefixes[at];

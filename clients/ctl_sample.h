@@ -11,7 +11,7 @@
  * little, as long as the ratio does not. The error is that of the sample alone, for 95 of 100.
  *
  * Every item has the same chance (Vitter's algorithm R). A prefix is what stands before the first
- * ':'; beyond CTL_PREFIXES_MAX - 1 of them items count as of one for all others.
+ * ':'; beyond three quarters of CTL_PREFIXES_MAX of them items count as of one for all others.
  *
  * Threads: one.
  */

@@ -11,13 +11,13 @@
 #define BAR_CELLS   30u
 #define WAIT_MS_MAX 60000.0
 
-static int take_resizes(void)
+static int take_resizes(sigset_t *before)
 {
     sigset_t signals;
 
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGWINCH);
-    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    (void)sigprocmask(SIG_BLOCK, &signals, before);
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -32,7 +32,7 @@ bool ctl_screen_open(struct ctl_screen *screen, FILE *out, bool live)
     };
     if (!live)
         return true;
-    screen->resizes = take_resizes();
+    screen->resizes = take_resizes(&screen->mask_before);
     if (screen->resizes < 0)
         return false;
     if (tcgetattr(STDIN_FILENO, &screen->before) == 0) {
@@ -54,6 +54,7 @@ void ctl_screen_close(struct ctl_screen *screen)
     if (screen->typing)
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &screen->before);
     (void)close(screen->resizes);
+    (void)sigprocmask(SIG_SETMASK, &screen->mask_before, NULL);
 }
 
 void ctl_screen_begin(struct ctl_screen *screen)
@@ -176,7 +177,8 @@ void ctl_screen_parts(struct ctl_screen *screen, const char *name,
         if (more > 0 && (size_t)more < sizeof(text) - used)
             used += (size_t)more;
     }
-    ctl_screen_line(screen, "%-9s [%.*s]%s", name, (int)BAR_CELLS, bar, text);
+    ctl_screen_line(screen, "%-9s [%.*s]", name, (int)BAR_CELLS, bar);
+    ctl_screen_line(screen, "%8s%s", "", text);
 }
 
 enum ctl_screen_event ctl_screen_wait(struct ctl_screen *screen, int signals, double seconds)

@@ -13,6 +13,7 @@
 #ifndef CLIENTS_CTL_SCREEN_H
 #define CLIENTS_CTL_SCREEN_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct ctl_screen {
     bool typing; /* keys are read, one by one */
     unsigned width, height, used;
     int resizes; /* a descriptor: SIGWINCH */
+    sigset_t mask_before;
     struct termios before;
 };
 
@@ -63,7 +65,8 @@ __attribute__((format(printf, 2, 3))) void ctl_screen_title(struct ctl_screen *s
 __attribute__((format(printf, 4, 5))) void ctl_screen_bar(struct ctl_screen *screen,
                                                           const char *name, double share,
                                                           const char *format, ...);
-/** ctl_screen_parts() - a bar of several parts, and how much each is. */
+/** ctl_screen_parts() - a bar of several parts, and on a line below how much each is: of four with
+ * short names that fits into 80 columns. */
 void ctl_screen_parts(struct ctl_screen *screen, const char *name,
                       const struct ctl_screen_part *parts, size_t count, double whole);
 

@@ -31,11 +31,10 @@ static const struct {
     {"bytes", BYTES},          {"_bytes_max", BYTES},
     {"total_malloced", BYTES}, {"mem_requested", BYTES},
     {"bytes_read", BYTES},     {"bytes_written", BYTES},
-    {"bytes_read_buf", BYTES}, {"chunk_size", BYTES},
-    {"item_size_max", BYTES},  {"read_buf_bytes_free", BYTES},
+    {"chunk_size", BYTES},     {"item_size_max", BYTES},
     {"uptime", SECONDS},       {"secs_since_last_cmd", SECONDS},
     {":age", SECONDS},         {"evicted_time", SECONDS},
-    {"time", MOMENT},
+    {"time", MOMENT},          {"read_buf_bytes_free", BYTES},
 };
 
 static const char *in_units(const char *name, const char *value, char text[32])

@@ -2,18 +2,21 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 const char *ctl_put_bytes(double bytes, char text[32])
 {
     static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    const char *sign = bytes < 0 ? "-" : "";
     size_t unit = 0;
 
+    bytes = fabs(bytes);
     while (bytes >= 1024 && unit + 1 < sizeof(UNITS) / sizeof(UNITS[0])) {
         bytes /= 1024;
         unit++;
     }
-    (void)snprintf(text, 32, "%.*f %s",
+    (void)snprintf(text, 32, "%s%.*f %s", sign,
                    unit == 0 || bytes >= 100 ? 0
                    : bytes >= 10             ? 1
                                              : 2,

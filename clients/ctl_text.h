@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/** ctl_put_bytes() - "1.50 GiB" into @text. Returns @text. */
+/** ctl_put_bytes() - "1.50 GiB", or "-1.50 GiB", into @text. Returns @text. */
 const char *ctl_put_bytes(double bytes, char text[32]);
 /** ctl_put_count() - "12,345,678" into @text. Returns @text. */
 const char *ctl_put_count(uint64_t count, char text[32]);

@@ -6,6 +6,7 @@
 #include "clients/ctl_screen.h"
 #include "clients/ctl_text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -334,12 +335,11 @@ static void put_prefixes(const struct top *top, struct ctl_screen *screen, unsig
         char name[NAME_BYTES], items[32], a[32], b[32], c[32];
 
         name_of(ctl_figures_name(&top->prefixes, i), name);
-        ctl_screen_line(screen, "%-*.*s %12s %10s %10s %6.2f %s%9s %5.1f", name_width, name_width,
+        ctl_screen_line(screen, "%-*.*s %12s %10s %10s %6.2f %10s %5.1f", name_width, name_width,
                         strcmp(name, "*") == 0 ? "(others)" : name,
                         count_of(field(value, "items"), items), ctl_put_bytes(raw, a),
                         ctl_put_bytes(stored, b), stored > 0 ? raw / stored : 0,
-                        saved < 0 ? "-" : " ", ctl_put_bytes(saved < 0 ? -saved : saved, c),
-                        saved != 0 ? 100 * error / (saved < 0 ? -saved : saved) : 0);
+                        ctl_put_bytes(saved, c), saved != 0 ? 100 * error / fabs(saved) : 0);
     }
 }
 
@@ -425,6 +425,7 @@ enum ctl_exit ctl_top(struct ctl *ctl, char **words, int count)
         code = ctl_fail(ctl->client, top.options.server, top.away_why);
     }
     ctl_screen_close(&screen);
+    client_set_timeout(ctl->client, (int)(ctl->options->timeout_s * 1000));
     ctl_figures_free(&top.general);
     ctl_figures_free(&top.before);
     ctl_figures_free(&top.slabs);

@@ -201,7 +201,11 @@ static bool run_phase(struct run *run, const char *name, struct load_phase phase
 
         thread->run = run;
         thread->phase = phase;
-        thread->phase.requests = requests / threads + (started < requests % threads ? 1 : 0);
+        /* 0 is no limit to the plan; to a thread it may be its share of few. */
+        if (requests > 0)
+            thread->phase.requests = requests / threads + (started < requests % threads ? 1 : 0);
+        else
+            thread->phase.requests = UINT64_MAX;
         if (pthread_create(&thread->id, NULL, run_thread, thread) != 0)
             break;
     }

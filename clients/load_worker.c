@@ -286,7 +286,7 @@ static void begin_phase(struct load_worker *worker, const struct load_phase *pha
     worker->source.store_next = keys / threads * worker->number;
     worker->source.store_end =
         worker->number + 1 == threads ? keys : keys / threads * (worker->number + 1);
-    worker->requests_left = phase->requests > 0 ? phase->requests : UINT64_MAX;
+    worker->requests_left = phase->requests;
     worker->added = 0;
     worker->start_ns = load_now_ns();
     worker->end_ns = worker->start_ns + (uint64_t)(phase->seconds * SECOND_NS);

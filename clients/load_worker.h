@@ -27,7 +27,7 @@ enum load_phase_kind {
 struct load_phase {
     enum load_phase_kind kind;
     double seconds;
-    uint64_t requests; /* of this worker; 0: as many as the seconds hold */
+    uint64_t requests; /* of this worker, at most */
 };
 
 struct load_progress {

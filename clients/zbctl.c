@@ -21,16 +21,12 @@ static void print_help(void)
            "side cannot be read or written.\n");
 }
 
-/* SIGINT and SIGTERM end long commands in order; SIGPIPE is an error of writing. */
+/* A descriptor for ctl_signals() while a command blocks these; SIGPIPE is an error of writing. */
 static int take_signals(void)
 {
-    sigset_t signals;
+    const sigset_t signals = ctl_signals();
 
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

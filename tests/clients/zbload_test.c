@@ -156,6 +156,9 @@ static void closed_loops(void **state)
         assert_true(number(*state, "hits") > 0);
         assert_true(number(*state, "hits") == number(*state, "keys_asked"));
     }
+    /* Fewer than threads: some have none to make. */
+    expect(*state, "-j -P -k 10 -n 1 -c 2 -T 2 --must-hit", 0);
+    check_clean(*state, 1);
 }
 
 static void large_values(void **state)
