@@ -12,10 +12,13 @@
 /* clang-format on */
 
 #include "server/budget.h"
+#include "server/cache/cache.h"
 #include "server/counters.h"
 #include "server/limits.h"
 #include "tests/fuzz/within.h"
+#include "tests/instrumented.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +28,14 @@
 #define VALUE_BYTES  40000
 #define ANSWER_BYTES (4u << 20)
 #define STEPS        21u /* blocks from 1 byte to 1 MiB */
+#define ASKED_BYTES  (512u << 10)
+#define RANDOM_STEPS (INSTRUMENTED ? 3000u : 10000u)
+
+/* What a client of the random test is about to send. */
+struct asked {
+    char text[2 * ASKED_BYTES];
+    size_t bytes, at;
+};
 
 /* ---- memory that is not there ---- */
 
@@ -153,6 +164,105 @@ static void test_unread_answers_without_memory(void **state)
     free(value);
 }
 
+/* ---- at random ---- */
+
+static uint32_t draw(uint64_t *random)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*random >> 33);
+}
+
+static size_t make_request(char *text, uint64_t *random)
+{
+    static const char *const others[] = {
+        "get k0\r\n",         "get k0 k1 k2 k3 k4 k5 k6\r\n", "gat 0 k5 k6\r\n",    "mg k4 v k\r\n",
+        "stats settings\r\n", "lru_crawler metadump all\r\n", "incr k1 1\r\n",      "delete k2\r\n",
+        "nonsense\r\n",       "set k0 0 0 300000000\r\n",     "set k1 0 0 3\r\nab",
+    };
+    static const unsigned sizes[] = {0, 1, 500, 5000, 40000, 70000, 300000};
+    const unsigned value_bytes = sizes[draw(random) % 7], key = draw(random) % 7;
+
+    if (draw(random) % 3 == 0) {
+        return (size_t)sprintf(text, "%s", others[draw(random) % 11]);
+    }
+    const size_t line = draw(random) % 2 == 0
+                            ? (size_t)sprintf(text, "set k%u 0 0 %u\r\n", key, value_bytes)
+                            : (size_t)sprintf(text, "ms k%u %u\r\n", key, value_bytes);
+    memset(text + line, 'v', value_bytes);
+    memcpy(text + line + value_bytes, "\r\n", 2);
+    return line + value_bytes + 2;
+}
+
+/* A piece of what @link asks: any part of it, and where that is all the next request. */
+static void send_piece(struct within *within, unsigned link, struct asked *asked, uint64_t *random)
+{
+    if (asked->at == asked->bytes) {
+        asked->at = 0;
+        for (asked->bytes = 0; asked->bytes < ASKED_BYTES && draw(random) % 4 != 0;) {
+            asked->bytes += make_request(asked->text + asked->bytes, random);
+        }
+    }
+    const size_t rest = asked->bytes - asked->at;
+    const size_t count = draw(random) % 3 == 0 ? rest : draw(random) % (rest + 1);
+    asked->at += within_send(within, link, asked->text + asked->at, count);
+}
+
+/* Whatever is asked, sent and read in whatever pieces, while memory comes and goes: nothing but an
+ * answer or an end comes of it, and all memory comes back. */
+static void test_random_without_memory(void **state)
+{
+    const char *given = getenv("TEST_SEED");
+    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261129;
+    uint64_t random = seed;
+    struct within *within = within_new("-m 16 -I 2m", NULL, NULL);
+    struct budget *budget = within->rig->shared.budget;
+    struct asked *asked = calloc(WITHIN_LINKS_MAX, sizeof(*asked));
+    char *answer = malloc(ANSWER_BYTES);
+    unsigned taken[STEPS], smallest = STEPS;
+
+    (void)state;
+    print_message("TEST_SEED=%" PRIu64 "\n", seed);
+    assert_true(asked != NULL && answer != NULL);
+    for (unsigned step = 0; step < RANDOM_STEPS; step++) {
+        const unsigned link = draw(&random) % WITHIN_LINKS_MAX;
+        bool closed = false;
+        if (within->fds[link] < 0) {
+            within_dial(within, link, 0);
+            asked[link].at = asked[link].bytes;
+        }
+        switch (draw(&random) % 8) {
+        case 0:
+            give_all(budget, smallest, taken);
+            smallest = STEPS;
+            break;
+        case 1:
+            give_all(budget, smallest, taken);
+            smallest = draw(&random) % STEPS;
+            take_all(budget, smallest, taken);
+            break;
+        case 2:
+        case 3:
+            (void)within_read(within, link, answer, draw(&random) % ANSWER_BYTES + 1, &closed);
+            break;
+        default:
+            send_piece(within, link, &asked[link], &random);
+            break;
+        }
+        if (closed) {
+            within_hang_up(within, link);
+        }
+        within_run(within);
+        if (draw(&random) % 16 == 0) {
+            within_upkeep(within);
+        }
+    }
+    give_all(budget, smallest, taken);
+    cache_check(within->rig->cache);
+    within_free(within); /* budget_free() asserts that all came back */
+    free(asked);
+    free(answer);
+}
+
 /* ---- time ---- */
 
 static uint64_t timed(const struct within *within, enum counter first)
@@ -205,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_value_without_memory),
         cmocka_unit_test(test_unread_answers_without_memory),
+        cmocka_unit_test(test_random_without_memory),
         cmocka_unit_test(test_timed_as_a_whole),
     };
     cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
