@@ -69,6 +69,5 @@ int main(void)
         cmocka_unit_test(vectors_test),
         cmocka_unit_test(there_and_back_test),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -318,6 +318,5 @@ int main(void)
         cmocka_unit_test(test_random_without_memory),
         cmocka_unit_test(test_timed_as_a_whole),
     };
-    cmocka_set_test_filter(getenv("TESTBRIDGE_TEST_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
