@@ -800,6 +800,15 @@ uint64_t *zbud_arena_words(const struct zbud_arena *arena)
     return arena->words;
 }
 
+/* Those that lie in @first to @to: each of their pages has a block, which may be a huge one's. */
+static void note_whole_regions(struct zbud_arena *arena, uint32_t first, uint32_t to)
+{
+    uint32_t region = (first + REGION_PAGES - 1) / REGION_PAGES;
+
+    for (; (region + 1) * REGION_PAGES <= to; region++)
+        arena->region_huge[region] = true;
+}
+
 /* Pages that hold no data lose their word; returns the end of the last that does. */
 static uint32_t keep_words_of_data(struct zbud_arena *arena)
 {
@@ -821,8 +830,15 @@ static uint32_t keep_words_of_data(struct zbud_arena *arena)
         if (!back_tables(arena, last, to - last))
             return last;
         memset(&arena->words[last], 0, (size_t)(first - last) * sizeof(arena->words[0]));
+        note_whole_regions(arena, first, to);
         last = to;
     }
+}
+
+/* Is it in use, or kept? To give one page of a whole region back would part a huge page. */
+static bool is_resident(const struct zbud_arena *arena, uint32_t page)
+{
+    return arena->words[page] != 0 || arena->region_huge[page / REGION_PAGES];
 }
 
 /* From here on what is free, lists and counts follow from the words. */
@@ -831,27 +847,30 @@ static void list_recovered(struct zbud_arena *arena) ZB_REQUIRES(arena->lock)
     for (uint32_t page = arena->mark; page > 0; page--) {
         uint32_t next = link_of(arena, page - 1) & ~LINK_IN_USE;
 
-        if (arena->words[page - 1] == 0) {
+        if (arena->words[page - 1] != 0) {
+            set_link(arena, page - 1, LINK_IN_USE | (next < arena->mark ? next : LINK_NONE));
+            arena->pages_used++;
+        } else if (is_resident(arena, page - 1)) {
+            POISON_FREE(zbud_arena_page(arena, page - 1), ZBUD_PAGE_BYTES);
+            push(arena, page - 1, &arena->kept_first, &arena->kept_listed);
+        } else {
             push(arena, page - 1, &arena->returned_first, &arena->returned_listed);
-            continue;
         }
-        set_link(arena, page - 1, LINK_IN_USE | (next < arena->mark ? next : LINK_NONE));
-        arena->pages_used++;
     }
 }
 
-/* Run by run: what is free has no block, what is in use is mapped at once, which spares a fault for
- * each page. */
+/* Run by run: what is not resident has no block, what is resident is mapped at once, which spares a
+ * fault for each page. */
 static void settle_runs(const struct zbud_arena *arena)
 {
     uint32_t from = 0;
 
     for (uint32_t page = 1; page <= arena->mark; page++) {
-        bool in_use = arena->words[from] != 0;
+        bool resident = is_resident(arena, from);
 
-        if (page < arena->mark && (arena->words[page] != 0) == in_use)
+        if (page < arena->mark && is_resident(arena, page) == resident)
             continue;
-        if (in_use)
+        if (resident)
             (void)madvise(zbud_arena_page(arena, from), (size_t)(page - from) * ZBUD_PAGE_BYTES,
                           MADV_POPULATE_READ);
         else
@@ -860,6 +879,21 @@ static void settle_runs(const struct zbud_arena *arena)
     }
     if (arena->mark < arena->pages_max)
         (void)unback(arena, arena->mark, arena->pages_max - arena->mark);
+}
+
+/* Run by run, as each may be a mapping of its own. */
+static void allow_huge_pages(const struct zbud_arena *arena)
+{
+    uint32_t regions = arena->mark / REGION_PAGES, from = 0;
+
+    for (uint32_t region = 1; region <= regions; region++) {
+        if (region < regions && arena->region_huge[region] == arena->region_huge[from])
+            continue;
+        if (arena->region_huge[from])
+            (void)madvise(zbud_arena_page(arena, from * REGION_PAGES),
+                          (size_t)(region - from) * REGION_BYTES, MADV_HUGEPAGE);
+        from = region;
+    }
 }
 
 bool zbud_arena_recover(struct zbud_arena *arena, uint32_t *pages)
@@ -876,6 +910,7 @@ bool zbud_arena_recover(struct zbud_arena *arena, uint32_t *pages)
     arena->mark = mark;
     list_recovered(arena);
     give_changed(arena);
+    allow_huge_pages(arena);
     settle_runs(arena);
     *pages = mark;
     return true;

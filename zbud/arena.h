@@ -100,7 +100,8 @@ struct zbud_arena *zbud_arena_new_in(const struct zbud_arena_file *file, size_t 
  * @pages: set to how many pages there may be something in; those from there on are untouched.
  *
  * Pages with a word are in use, as they were, and the caller's: he gives back what he finds no use
- * for. All others are free, and their blocks the file system's. Chains are as the file says, which
+ * for. All others are free: kept where each page of their 2 MiB has a block, which may be one huge
+ * page, else their blocks are the file system's again. Chains are as the file says, which
  * may be anything: zbud_arena_next() gives a page below @pages or PAGE_NONE, no more is sure. All
  * this may come to more than the limit. Once, before anything is taken.
  *

@@ -372,6 +372,35 @@ static bool segment_grow(struct index *index, struct segment *segment)
     return true;
 }
 
+static unsigned pages_for(size_t items, size_t load_pct)
+{
+    return (unsigned)((items * 100 / load_pct + PAGE_SLOTS - 1) / PAGE_SLOTS);
+}
+
+/* An empty segment has just these many pages, or as many as there are to be had. */
+static void segment_size(struct index *index, struct segment *segment, unsigned pages)
+{
+    segment_drop_pages(index, segment, pages);
+    while (segment->pages_count < pages && segment_add_page(index, segment)) {
+    }
+    segment_refill(index, segment, NULL, 0);
+}
+
+void index_expect(struct index *index, size_t items)
+{
+    uint32_t count = index->segments_count;
+    assert(index->items == 0 && index->splits == 0);
+    while (pages_for(items / count, LOAD_SHRINK_PCT) > INDEX_SEGMENT_PAGES_MAX) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (!segment_split(index, &index->segments[i]))
+                return;
+        }
+        count *= 2;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        segment_size(index, &index->segments[i], pages_for(items / count, LOAD_SHRINK_PCT));
+}
+
 static void *reserve(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -645,11 +674,6 @@ static void segment_cut(struct index *index, struct segment *segment, unsigned k
     }
     index->lost = lost;
     segment_refill(index, segment, gathered.slots, gathered.count);
-}
-
-static unsigned pages_for(size_t items, size_t load_pct)
-{
-    return (unsigned)((items * 100 / load_pct + PAGE_SLOTS - 1) / PAGE_SLOTS);
 }
 
 /* The other half of the split that a segment comes from, where it is whole; else NULL. */

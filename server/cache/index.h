@@ -60,6 +60,11 @@ struct index_place {
  */
 struct index *index_new(struct zbud_arena *arena, size_t memory_bytes);
 void index_free(struct index *index);
+/**
+ * index_expect() - have the pages for so many items beforehand, instead of rebuilding a segment for
+ * each page of them. Of an index that never held any; with fewer pages to be had it will grow.
+ */
+void index_expect(struct index *index, size_t items);
 
 /**
  * index_candidates() - the slots whose tag is that of @hash.

@@ -5,8 +5,8 @@
  *                 └──► pages of large values ──► claimed by their records, or given back
  *
  * Always the same, whether the process before was stopped or killed: the index is not believed but
- * made anew, which takes no longer than to read all of it. Shards are taken over side by side, each
- * by one thread.
+ * made anew, which takes little longer than to read all of it. Shards are taken over side by side,
+ * each by one thread.
  */
 #include "server/cache/cache_inside.h"
 #include "server/cache/shard.h"
@@ -98,12 +98,23 @@ static void fit_limit(struct recovery *recovery)
         zbud_arena_give(recovery->cache->arena, oldest->page);
         recovery->dropped_pages++;
     }
+    zbud_arena_trim(recovery->cache->arena, zbud_arena_excess(recovery->cache->arena));
+}
+
+static size_t records_of(const struct recovery *recovery, unsigned id)
+{
+    size_t records = 0;
+    for (size_t i = recovery->first; i < recovery->count; i++)
+        records += recovery->candidates[i].shard == id ? recovery->candidates[i].records : 0;
+    return records;
 }
 
 static void recover_shard(struct recovery *recovery, unsigned id, struct shard_recovered *recovered)
 {
     struct cache *cache = recovery->cache;
     uint32_t now_s = cache->config.now_s;
+    if (recovery->shard_known[id])
+        shard_recover_begin(cache->shards[id], records_of(recovery, id));
     for (size_t i = recovery->first; i < recovery->count; i++) {
         const struct candidate *candidate = &recovery->candidates[i];
         if (candidate->shard != id)

@@ -94,7 +94,7 @@ struct gathered {
     unsigned leaving;
     unsigned generation; /* changes with what is due: everything is to be looked at again */
     /* By dictionary: whether settling has brought nothing for it lately. Of such logs only one in
-     * SETTLE_TRY_PART is tried, the others are taken for settled as they are. */
+     * GAINLESS_TRY_PART is tried, the others are taken for settled as they are. */
     bool gainless[DICTIONARIES_MAX];
     enum improve improve[DICTIONARIES_MAX];
     unsigned improve_generation; /* changes with what is to be improved */

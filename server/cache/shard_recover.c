@@ -84,23 +84,27 @@ static bool record_sound(const struct shard *shard, const struct shard_found *fo
 }
 
 /* Gives the key's hash where the record is one of this shard's. */
-static bool hash_of(const struct shard *shard, const struct shard_found *found, const uint8_t **key,
-                    uint8_t scratch[CACHE_KEY_BYTES_MAX], uint64_t *hash)
+static bool hash_of(const struct shard *shard, const struct shard_found *found, uint64_t *hash)
 {
-    *key = record_key(&found->record, found->dictionary, scratch);
-    if (*key == NULL)
+    uint8_t scratch[CACHE_KEY_BYTES_MAX];
+    const uint8_t *key = record_key(&found->record, found->dictionary, scratch);
+    if (key == NULL)
         return false;
-    *hash = hash_key(*key, found->record.key_bytes, shard->seed);
+    *hash = hash_key(key, found->record.key_bytes, shard->seed);
     return hash_shard(*hash, 1u << shard->shard_bits) == shard->id;
 }
 
 /* Of two records of one key the younger counts; of one that was being moved either. False: the one
  * that is there already. */
 static bool supersede(struct recovery *recovery, struct shard *shard,
-                      const struct shard_found *found, uint64_t hash, const uint8_t *key)
-    ZB_REQUIRES(shard->lock)
+                      const struct shard_found *found, uint64_t hash) ZB_REQUIRES(shard->lock)
 {
     struct shard_found other;
+    uint8_t scratch[CACHE_KEY_BYTES_MAX];
+    uint64_t *slots[INDEX_CANDIDATES_MAX];
+    if (index_candidates(shard->index, hash, slots) == 0)
+        return true;
+    const uint8_t *key = record_key(&found->record, found->dictionary, scratch);
     if (!shard_find_any(shard, hash, key, found->record.key_bytes, &other))
         return true;
     recovery->recovered->replaced++;
@@ -111,23 +115,27 @@ static bool supersede(struct recovery *recovery, struct shard *shard,
     return true;
 }
 
-/* Into the index and the sums. False: it has to be dropped. */
-static bool take_in(struct recovery *recovery, struct shard *shard, struct shard_found *found)
-    ZB_REQUIRES(shard->lock)
+/* Whether there is an item to be taken in, and then the key's hash. */
+static bool look_at(struct recovery *recovery, const struct shard *shard,
+                    const struct shard_found *found, uint64_t *hash)
 {
-    struct shard_recovered *recovered = recovery->recovered;
-    uint8_t scratch[CACHE_KEY_BYTES_MAX];
-    const uint8_t *key;
-    uint64_t hash;
-    if (!record_sound(shard, found) || !hash_of(shard, found, &key, scratch, &hash)) {
-        recovered->damaged_records++;
+    if (!record_sound(shard, found) || !hash_of(shard, found, hash)) {
+        recovery->recovered->damaged_records++;
         return false;
     }
     if (!shard_alive(shard, &found->record, recovery->now_s)) {
-        recovered->gone++;
+        recovery->recovered->gone++;
         return false;
     }
-    if (!supersede(recovery, shard, found, hash, key))
+    return true;
+}
+
+/* Into the index and the sums. False: it has to be dropped. */
+static bool take_in(struct recovery *recovery, struct shard *shard, struct shard_found *found,
+                    uint64_t hash) ZB_REQUIRES(shard->lock)
+{
+    struct shard_recovered *recovered = recovery->recovered;
+    if (!supersede(recovery, shard, found, hash))
         return false;
     if ((found->record.tag & RECORD_TAG_LARGE) && !claim_chain(recovery, shard, &found->record)) {
         recovered->damaged_records++;
@@ -164,10 +172,48 @@ static bool begin_log(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(s
     return true;
 }
 
+/* The records of a log that are to be taken in: all are looked at first, so that the index's lines
+ * are there when it is their turn. */
+struct waiting {
+    unsigned count;
+    struct {
+        uint64_t hash;
+        unsigned number;
+    } records[ZBUD_RECORDS_MAX];
+};
+
+static void look_at_log(struct recovery *recovery, struct shard *shard, struct zbud_handle log,
+                        struct waiting *waiting) ZB_REQUIRES(shard->lock)
+{
+    unsigned kind = shard_log_kind(shard, log);
+    unsigned live = zbud_log_live(shard->pool, log);
+    for (unsigned number = 0; live > 0; number++) {
+        struct shard_found found = {.place = {log, number}, .kind = kind};
+        uint64_t hash;
+        unsigned tag;
+        found.bytes = zbud_log_record(shard->pool, log, number, &found.bytes_count, &tag);
+        if (found.bytes == NULL)
+            continue;
+        live--;
+        found.dictionary = dictionaries_get(shard->dictionaries, kind_dictionary(kind));
+        bool decoded = record_decode(found.bytes, found.bytes_count, tag,
+                                     shard_log_base(shard, log), &found.record);
+        recovery->recovered->damaged_records += !decoded;
+        if (!decoded || !look_at(recovery, shard, &found, &hash)) {
+            (void)drop(shard, found.place); /* with the last one the log is gone, and live 0 */
+            continue;
+        }
+        index_fetch(shard->index, hash);
+        waiting->records[waiting->count].hash = hash;
+        waiting->records[waiting->count++].number = number;
+    }
+}
+
 static void recover_log(struct recovery *recovery, struct shard *shard, struct zbud_handle log)
     ZB_REQUIRES(shard->lock)
 {
     uint64_t word = zbud_log_word(shard->pool, log);
+    struct waiting waiting = {.count = 0};
     bool sound = seal_read(&shard->seals, log) == seal_log(&shard->seals, shard->pool, log) &&
                  kind_sound(shard, word);
     if (!sound || !begin_log(shard, log)) {
@@ -177,23 +223,22 @@ static void recover_log(struct recovery *recovery, struct shard *shard, struct z
         zbud_free(shard->pool, log);
         return;
     }
-    unsigned live = zbud_log_live(shard->pool, log);
-    for (unsigned number = 0; live > 0; number++) {
-        struct shard_found found = {.place = {log, number}};
-        unsigned tag;
-        found.bytes = zbud_log_record(shard->pool, log, number, &found.bytes_count, &tag);
-        if (found.bytes == NULL)
-            continue;
-        live--;
-        found.kind = (unsigned)(word >> KIND_SHIFT);
-        found.dictionary = dictionaries_get(shard->dictionaries, kind_dictionary(found.kind));
-        bool decoded = record_decode(found.bytes, found.bytes_count, tag,
-                                     shard_log_base(shard, log), &found.record);
-        recovery->recovered->damaged_records += !decoded;
-        /* With the last one the log is gone, and live 0. */
-        if (!decoded || !take_in(recovery, shard, &found))
-            (void)drop(shard, found.place);
+    look_at_log(recovery, shard, log, &waiting);
+    for (unsigned i = 0; i < waiting.count; i++) {
+        struct shard_found found;
+        struct index_place place = {log, waiting.records[i].number};
+        bool live = shard_record(shard, place, &found); /* nothing else names it */
+        assert(live);
+        if (live && !take_in(recovery, shard, &found, waiting.records[i].hash))
+            (void)drop(shard, place);
     }
+}
+
+void shard_recover_begin(struct shard *shard, size_t records)
+{
+    lock_take(&shard->lock);
+    index_expect(shard->index, records);
+    lock_give(&shard->lock);
 }
 
 bool shard_recover_page(struct shard *shard, uint32_t page, uint64_t age, uint32_t now_s,

@@ -124,12 +124,76 @@ static void test_no_page(void **state)
     zbud_arena_free(arena);
 }
 
+/* As many as expected are taken without a page more, each way the sizes of segments can come. */
+static void test_expected(void **state)
+{
+    (void)state;
+    static const size_t COUNTS[] = {4000, 6500, 7500, 13500, 100000};
+    for (unsigned i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
+        struct zbud_arena *arena = zbud_arena_new(16 * MIB, 16 * MIB);
+        struct index *index = index_new(arena, 32 * MIB);
+        index_expect(index, COUNTS[i]);
+        expect_items(index, 0);
+        size_t pages = index_pages(index);
+        assert_true(pages * ZBUD_PAGE_BYTES <= COUNTS[i] * INDEX_ITEM_BYTES_MAX + ZBUD_PAGE_BYTES);
+        for (uint64_t n = 0; n < COUNTS[i]; n++)
+            assert_non_null(index_insert(index, hash_of(n), place_of(n)));
+        assert_int_equal(index_pages(index), pages);
+        expect_items(index, COUNTS[i]);
+        for (uint64_t n = 0; n < COUNTS[i]; n++)
+            assert_non_null(index_find(index, hash_of(n), place_of(n)));
+        index_free(index);
+        zbud_arena_free(arena);
+    }
+}
+
+/* With fewer pages than that it goes on as any other. */
+static void test_expected_no_page(void **state)
+{
+    (void)state;
+    struct zbud_arena *arena = zbud_arena_new(MIB, MIB);
+    struct index *index = index_new(arena, 32 * MIB);
+    uint64_t stored = 0;
+    index_expect(index, ITEMS_MANY);
+    expect_items(index, 0);
+    while (index_insert(index, hash_of(stored), place_of(stored)) != NULL)
+        stored++;
+    assert_true(stored > 0);
+    expect_items(index, stored);
+    for (uint64_t i = 0; i < stored; i++)
+        assert_non_null(index_find(index, hash_of(i), place_of(i)));
+    index_free(index);
+    zbud_arena_free(arena);
+}
+
+/* What was expected and did not come is given back. */
+static void test_expected_too_many(void **state)
+{
+    (void)state;
+    struct zbud_arena *arena = zbud_arena_new(16 * MIB, 16 * MIB);
+    struct index *index = index_new(arena, 32 * MIB);
+    index_expect(index, ITEMS_MANY);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_non_null(index_insert(index, hash_of(i), place_of(i)));
+    while (index_pages(index) > 4) {
+        size_t before = index_pages(index);
+        while (!index_shrink(index)) {
+        }
+        assert_true(index_pages(index) < before);
+    }
+    expect_items(index, 1000);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_non_null(index_find(index, hash_of(i), place_of(i)));
+    index_free(index);
+    zbud_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slot_bits),
-        cmocka_unit_test(test_grow_and_shrink),
-        cmocka_unit_test(test_no_page),
+        cmocka_unit_test(test_slot_bits),        cmocka_unit_test(test_grow_and_shrink),
+        cmocka_unit_test(test_no_page),          cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_expected_no_page), cmocka_unit_test(test_expected_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

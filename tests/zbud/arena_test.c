@@ -2,10 +2,13 @@
 #include "tests/zbud/check_zbud.h"
 #include "zbud/arena.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE               ((size_t)ZBUD_PAGE_BYTES)
 #define REGION_PAGES       512u
@@ -441,6 +444,56 @@ static void threads_share_it(void **state)
     zbud_arena_free(arena);
 }
 
+/* A file of three regions: of the first each page has a block, of the second one has none. */
+static void recovers_what_has_words_and_keeps_whole_regions(void **state)
+{
+    (void)state;
+    enum {
+        REGIONS = 3
+    };
+    const size_t reserve = REGIONS * REGION_PAGES * PAGE;
+    const uint64_t region_bytes = REGION_PAGES * PAGE;
+    struct zbud_arena_file file = {.fd = memfd_create("arena_test", MFD_CLOEXEC)};
+    file.words_at = zbud_arena_links_bytes(REGIONS * REGION_PAGES);
+    file.pages_at = region_bytes;
+    uint32_t pages;
+
+    assert_true(file.fd >= 0);
+    assert_int_equal(ftruncate(file.fd, (off_t)(region_bytes + reserve)), 0);
+    struct zbud_arena *arena = zbud_arena_new_in(&file, reserve, reserve);
+    for (uint32_t page = 0; page < 2 * REGION_PAGES; page++) {
+        assert_int_equal(take(arena), page);
+        memset(zbud_arena_page(arena, page), (int)(page % 251), PAGE);
+        zbud_arena_words(arena)[page] = page % 10 == 0 ? 0 : page;
+    }
+    zbud_arena_free(arena);
+    assert_int_equal(fallocate(file.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               (off_t)(file.pages_at + (REGION_PAGES + 7) * PAGE), (off_t)PAGE),
+                     0);
+
+    arena = zbud_arena_new_in(&file, reserve, reserve);
+    assert_true(zbud_arena_recover(arena, &pages));
+    zbud_arena_check(arena);
+    assert_int_equal(pages, 2 * REGION_PAGES);
+    uint64_t used = 0, free_first = 0;
+    for (uint32_t page = 0; page < pages; page++) {
+        bool holds = page % 10 != 0 && page != REGION_PAGES + 7;
+        assert_int_equal(zbud_arena_words(arena)[page], holds ? page : 0);
+        used += holds;
+        free_first += !holds && page < REGION_PAGES;
+        if (holds)
+            assert_int_equal(*(uint8_t *)zbud_arena_page(arena, page), page % 251);
+    }
+    assert_int_equal(figures_of(arena).pages_used, used);
+    assert_int_equal(figures_of(arena).pages_kept, free_first);
+    for (uint64_t i = 0; i < free_first; i++)
+        assert_true(take(arena) < REGION_PAGES);
+    assert_true(take(arena) >= REGION_PAGES);
+    zbud_arena_check(arena);
+    zbud_arena_free(arena);
+    (void)close(file.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_lower_limit_is_met_by_trimming),
         cmocka_unit_test(ages_and_pool_numbers_only_grow),
         cmocka_unit_test(threads_share_it),
+        cmocka_unit_test(recovers_what_has_words_and_keeps_whole_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
