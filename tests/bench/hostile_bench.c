@@ -334,13 +334,16 @@ int main(int argc, char **argv)
     plan.ours = programs[OPTIONS_OURS];
     plan.theirs = programs[OPTIONS_THEIRS];
     print_head(&plan);
+    unsigned measured = 0;
     for (size_t i = 0; i < sizeof(CONTENTS) / sizeof(CONTENTS[0]); i++) {
         if (strstr(CONTENTS[i].name, plan.only) == NULL)
             continue;
+        measured++;
         if (plan.steady_s > 0)
             measure_steady(&CONTENTS[i], &plan);
         else
             measure(&CONTENTS[i], plan.ours, plan.theirs, plan.memory_mb);
     }
+    bench_require(measured > 0, "no content has that in its name");
     return EXIT_SUCCESS;
 }

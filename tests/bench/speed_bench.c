@@ -74,6 +74,15 @@ static bool is_wanted(const struct bench *bench, size_t plan)
     return strstr(PLANS[plan].name, bench->only) != NULL;
 }
 
+static bool is_any_wanted(const struct bench *bench)
+{
+    bool any = false;
+
+    for (size_t plan = 0; plan < PLANS_COUNT; plan++)
+        any = any || is_wanted(bench, plan);
+    return any;
+}
+
 struct cpu {
     double user_s; /* of the worker thread */
     double system_s;
@@ -234,6 +243,7 @@ int main(int argc, char **argv)
     };
 
     options_read(rows, sizeof(rows) / sizeof(rows[0]), NULL, bench.programs, argc, argv);
+    bench_require(is_any_wanted(&bench), "no workload has that in its name");
     bench.csv = csv_open(bench.csv_path, "speed");
     run(&bench);
     csv_close(bench.csv);

@@ -105,7 +105,9 @@ static bool play(const struct load_plan *plan, struct load_result *result)
                (!plan->must_hit || tallies[i]->misses == 0);
         if (!good)
             snprintf(result->failure, sizeof(result->failure), "%s",
-                     text[0] != '\0' ? text : "a miss, or more a second than the server does");
+                     text[0] != '\0'          ? text
+                     : tallies[i]->unsent > 0 ? "more a second than the server does"
+                                              : "a miss");
     }
     return good && !result->interrupted;
 }
