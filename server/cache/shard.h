@@ -129,6 +129,8 @@ struct shard_recovered {
     uint64_t damaged_records;
     uint64_t refused; /* records without room */
 };
+/** shard_recover_begin() - some @records are to come; what they need of the index is made. */
+void shard_recover_begin(struct shard *shard, size_t records);
 /**
  * shard_recover_page() - take over a page of zbud_arena_recover() and its records.
  * @age:     as zbud_pool_adopt() wants it.

@@ -22,6 +22,7 @@
 /* What is gone by then, or soon after, is of the first class. */
 #define SETTLE_EXPIRY     2u
 #define SETTLE_TRY_PART   8u
+#define GAINLESS_TRY_PART 64u
 
 struct crawl {
     struct shard *shard;
@@ -151,7 +152,7 @@ static bool taken_for_settled(const struct gathered *gathered, struct shard *sha
 {
     unsigned dictionary = kind_dictionary(kind);
     if (!gathered->gainless[dictionary] || !classes_name(gathered->classes, dictionary) ||
-        shard_log_base(shard, log) % SETTLE_TRY_PART == 0)
+        shard_log_base(shard, log) % GAINLESS_TRY_PART == 0)
         return false;
     shard_log_set_kind(shard, log, kind | KIND_SETTLED);
     return true;
