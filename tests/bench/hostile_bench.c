@@ -5,7 +5,8 @@
  * Per kind of content: memcached with -m N is filled to twice what it holds; ours, with memcached's
  * RSS as its -m, with as many stores; then it is left alone until the background has nothing more
  * to do. Printed are the items both hold, and the CPU time ours took, to the end of the background
- * work, over that of ours without background work (-o settle_pct=0), where all is LZ4 level 1.
+ * work, over that of ours without background work (-o settle_pct=0), where all is LZ4 level 1; that
+ * is left alone for a while too.
  *
  * With --steady: a server at work for so long. What one client can store a second is found out
  * first; then both of ours get P percent of that (80) at an even rate, with another schema every so
@@ -232,7 +233,7 @@ static void measure(const struct content *content, const char *ours, const char 
     snprintf(options, sizeof(options), "-t 1 -m %" PRIu64, memory_mb);
     peer = run(theirs, options, content, 0, false);
     snprintf(options, sizeof(options), "-t 1 -m %zu -o settle_pct=0", peer.resident_bytes >> 20);
-    plain = run(ours, options, content, peer.stores, false);
+    plain = run(ours, options, content, peer.stores, true);
     snprintf(options, sizeof(options), "-t 1 -m %zu", peer.resident_bytes >> 20);
     full = run(ours, options, content, peer.stores, true);
     printf("%-28s | %8" PRIu64 " %6zu | %8" PRIu64 " %6zu | %6.2f | %6.2f %6.2f %6.2f\n",
