@@ -187,7 +187,7 @@ static void put_rates(const struct top *top, struct ctl_screen *screen)
     ctl_screen_line(screen, "requests  get %s/s  set %s/s  delete %s/s  other %s/s%s",
                     count_of(rate(top, "cmd_get"), a), count_of(rate(top, "cmd_set"), b),
                     count_of(rates(top, deletes), c), count_of(rates(top, others), d),
-                    top->before.count > 0 ? "" : "  (average since the start)");
+                    top->before.count > 0 ? "" : "  (since the start)");
     if (hits + misses > 0)
         ctl_screen_bar(screen, "hits", hits / (hits + misses), "%.2f %% of gets",
                        100 * hits / (hits + misses));

@@ -2,7 +2,8 @@
  * instrumented.h - whether a sanitizer is built in, by gcc or by clang.
  *
  * Its shadows and the freed memory it holds back are resident too, so RSS says nothing about the
- * program then; and all takes several times as long.
+ * program then; and all takes several times as long. server/footprint.c finds it out for itself, as
+ * nothing of the server's stands on a test's header.
  */
 #ifndef TESTS_INSTRUMENTED_H
 #define TESTS_INSTRUMENTED_H

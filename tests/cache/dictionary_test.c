@@ -2,6 +2,7 @@
 #include "server/cache/cache.h"
 #include "server/cache/current.h"
 #include "tests/cache/check_cache.h"
+#include "tests/instrumented.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 
 #define MIB         (1u << 20)
 #define ITEMS_COUNT 8000u
+/* Of what is done again and again, by one thread. */
+#define ROUNDS      (THREADS_WATCHED ? 5u : 10u)
 
 struct rig {
     struct engine engine;
@@ -132,7 +135,7 @@ static void test_settle_when_full(void **state)
     store_all(rig, 0);
     maintain(rig, 1);
     assert_int_equal(cache_set_memory(rig->engine.cache, 4 * MIB), CACHE_OK);
-    for (unsigned rounds = 0; rounds < 10; rounds++) {
+    for (unsigned rounds = 0; rounds < ROUNDS; rounds++) {
         store_all(rig, 1);
         store_all(rig, 0);
     }
@@ -192,7 +195,7 @@ static void test_no_needless_change(void **state)
 {
     struct rig *rig = *state;
     struct cache_figures figures;
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < ROUNDS; i++) {
         store_all(rig, 0);
         maintain(rig, 61);
     }

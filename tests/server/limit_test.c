@@ -559,7 +559,7 @@ static void test_storm_large_in_a_file(void **state)
  * there, and what is shown is the new limit. */
 static void test_limit_moves(void **state)
 {
-    static const unsigned limits_mb[] = {64, 200, 32, 128, 24};
+    static const unsigned limits_mb[] = {64, 160, 48, 96, 24};
     struct live live;
     struct sampler sampler;
     struct modest small, middle;
