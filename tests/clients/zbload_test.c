@@ -3,8 +3,8 @@
  *
  *   zbload_test <our server> <zbload>
  *
- * Each case has a server started for it. memcached is found on PATH; where threads are watched it is
- * left out.
+ * Each case has a server started for it. memcached is found on PATH; where threads are watched it
+ * is left out.
  */
 /* cmocka.h stands on the four before it. */
 /* clang-format off */

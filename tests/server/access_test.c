@@ -12,6 +12,7 @@
 /* clang-format on */
 
 #include "tests/server/live.h"
+#include "tests/server/said.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -27,6 +28,7 @@
 
 struct fixture {
     struct live live;
+    struct said said; /* shown when the test is over */
     char path[64];
 };
 
@@ -51,6 +53,7 @@ static int set_up(void **state)
     (void)close(fd);
     write_users(fixture, "joe:secret\n");
     (void)snprintf(options, sizeof(options), "-m 64 -t 2 -Y %s", fixture->path);
+    said_begin(&fixture->said);
     live_start(&fixture->live, options);
     *state = fixture;
     return 0;
@@ -60,10 +63,28 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(live_stop(&fixture->live, SIGTERM), 0);
+    const int code = live_stop(&fixture->live, SIGTERM);
+    char *text = said_end(&fixture->said);
+
+    fputs(text, stderr);
+    free(text);
+    assert_int_equal(code, 0);
     (void)unlink(fixture->path);
     free(fixture);
     return 0;
+}
+
+static void await_said(const struct fixture *fixture, const char *words)
+{
+    bool found = false;
+
+    for (unsigned tries = 0; !found && tries < LIVE_WAIT_S * 100; tries++) {
+        char *text = said_text(&fixture->said);
+        found = strstr(text, words) != NULL;
+        free(text);
+        live_nap_ms(10);
+    }
+    assert_true(found);
 }
 
 static bool may_log_in(const struct fixture *fixture, const char *login)
@@ -164,8 +185,10 @@ static void test_reload(void **state)
 
     write_users(fixture, "joe:secret\nbroken\n");
     assert_int_equal(kill(fixture->live.pid, SIGHUP), 0);
-    write_users(fixture, "joe:secret\nbroken as well\n");
+    await_said(fixture, "line 2");
+    write_users(fixture, "joe:secret\nann:new\nbroken as well\n");
     assert_int_equal(kill(fixture->live.pid, SIGHUP), 0);
+    await_said(fixture, "line 3");
     assert_true(may_log_in(fixture, LOGIN("9", "ann other")));
     assert_false(may_log_in(fixture, LOGIN("10", "joe secret")));
     (void)close(fd);

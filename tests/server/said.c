@@ -19,18 +19,25 @@ void said_begin(struct said *said)
     assert(flagged == 0 && taken == STDERR_FILENO);
 }
 
-char *said_end(struct said *said)
+char *said_text(const struct said *said)
 {
     struct stat status;
 
-    const int restored = dup2(said->old_fd, STDERR_FILENO);
     const int failed = fstat(said->file, &status);
-    assert(restored == STDERR_FILENO && !failed);
+    assert(!failed);
     char *text = malloc((size_t)status.st_size + 1);
     assert(text != NULL);
     const ssize_t count = pread(said->file, text, (size_t)status.st_size, 0);
     assert(count == (ssize_t)status.st_size);
     text[count] = '\0';
+    return text;
+}
+
+char *said_end(struct said *said)
+{
+    const int restored = dup2(said->old_fd, STDERR_FILENO);
+    assert(restored == STDERR_FILENO);
+    char *text = said_text(said);
     (void)close(said->file);
     (void)close(said->old_fd);
     return text;

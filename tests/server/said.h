@@ -15,6 +15,8 @@ struct said {
 
 /** said_begin() - from now on stderr, and that of servers started, is a file. */
 void said_begin(struct said *said);
+/** said_text() - what came so far, to be freed. */
+char *said_text(const struct said *said);
 /** said_end() - stderr is as it was; returns what came, to be freed. */
 char *said_end(struct said *said);
 
