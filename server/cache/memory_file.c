@@ -95,10 +95,7 @@ struct memory_file {
 
 /* ---- what is said --------------------------------------------------------------------------- */
 
-static void tell(const struct cache_config *config, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void tell(const struct cache_config *config, const char *format, ...)
+void memory_file_tell(const struct cache_config *config, const char *format, ...)
 {
     char text[CACHE_TOLD_BYTES];
     va_list arguments;
@@ -167,17 +164,18 @@ static int open_locked(const struct cache_config *config, struct stat *status)
     const char *path = config->memory_file;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-        tell(config, "cannot be opened: %s", strerror(errno));
+        memory_file_tell(config, "cannot be opened: %s", strerror(errno));
         return -1;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        tell(config, errno == EWOULDBLOCK ? "another process has it open" : "cannot be locked");
+        memory_file_tell(config,
+                         errno == EWOULDBLOCK ? "another process has it open" : "cannot be locked");
     } else if (fstat(fd, status) != 0 || !S_ISREG(status->st_mode)) {
-        tell(config, "is no regular file");
+        memory_file_tell(config, "is no regular file");
     } else if (status->st_uid != geteuid()) {
-        tell(config, "belongs to another user");
+        memory_file_tell(config, "belongs to another user");
     } else if (fchmod(fd, 0600) != 0) {
-        tell(config, "cannot be closed to other users: %s", strerror(errno));
+        memory_file_tell(config, "cannot be closed to other users: %s", strerror(errno));
     } else {
         return fd;
     }
@@ -191,25 +189,27 @@ static bool has_room(const struct cache_config *config, int fd, const struct sta
     struct statfs kind;
     struct statvfs space;
     if (fstatfs(fd, &kind) != 0 || fstatvfs(fd, &space) != 0) {
-        tell(config, "its file system cannot be asked: %s", strerror(errno));
+        memory_file_tell(config, "its file system cannot be asked: %s", strerror(errno));
         return false;
     }
     uint64_t room = (uint64_t)space.f_bavail * space.f_frsize + (uint64_t)status->st_blocks * 512;
     if (kind.f_type == HUGETLBFS_MAGIC) {
-        tell(config, "lies on hugetlbfs, which cannot give single pages back; tmpfs is meant");
+        memory_file_tell(config,
+                         "lies on hugetlbfs, which cannot give single pages back; tmpfs is meant");
         return false;
     }
     if (room < config->memory_bytes) {
-        tell(config, "its file system has room for %llu MB, -m asks for %zu",
-             (unsigned long long)(room >> 20), config->memory_bytes >> 20);
+        memory_file_tell(config, "its file system has room for %llu MB, -m asks for %zu",
+                         (unsigned long long)(room >> 20), config->memory_bytes >> 20);
         return false;
     }
     if (kind.f_type != TMPFS_MAGIC && kind.f_type != RAMFS_MAGIC) {
         struct statx dax;
         if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &dax) != 0 ||
             !(dax.stx_attributes & STATX_ATTR_DAX))
-            tell(config, "lies neither on tmpfs nor on a DAX mount: the system will write what is "
-                         "stored to its disk");
+            memory_file_tell(
+                config, "lies neither on tmpfs nor on a DAX mount: the system will write what is "
+                        "stored to its disk");
     }
     return true;
 }
@@ -235,21 +235,21 @@ static enum found look_at(const struct cache_config *config, int fd, off_t size)
         return FOUND_NOTHING;
     ssize_t count = pread(fd, &header, sizeof(header), 0);
     if (count < (ssize_t)MAGIC_BYTES || memcmp(header.magic, MAGIC, MAGIC_BYTES) != 0) {
-        tell(config, "is no memory file of this server, and is left as it is");
+        memory_file_tell(config, "is no memory file of this server, and is left as it is");
         return FOUND_FOREIGN;
     }
     if (count == (ssize_t)sizeof(header) && header.version != LAYOUT_VERSION) {
-        tell(config, "is of layout version %u, this is %u: the cache starts empty", header.version,
-             LAYOUT_VERSION);
+        memory_file_tell(config, "is of layout version %u, this is %u: the cache starts empty",
+                         header.version, LAYOUT_VERSION);
     } else if (count < (ssize_t)sizeof(header) || header.checksum != header_checksum(&header) ||
                !fields_sound(&header) || (uint64_t)size < pages_at(header.pages_max)) {
-        tell(config, "its header is damaged or it was cut off: the cache starts empty");
+        memory_file_tell(config, "its header is damaged or it was cut off: the cache starts empty");
     } else if (config->memory_bytes > header.pages_max * ZBUD_PAGE_BYTES) {
-        tell(config, "was made for at most %llu MB: the cache starts empty",
-             (unsigned long long)(header.pages_max * ZBUD_PAGE_BYTES >> 20));
+        memory_file_tell(config, "was made for at most %llu MB: the cache starts empty",
+                         (unsigned long long)(header.pages_max * ZBUD_PAGE_BYTES >> 20));
     } else {
         if ((uint64_t)size < file_bytes(header.pages_max))
-            tell(config, "was cut off: what is missing is lost");
+            memory_file_tell(config, "was cut off: what is missing is lost");
         return FOUND_CACHE;
     }
     return FOUND_UNUSABLE;
@@ -269,14 +269,14 @@ static bool make(const struct cache_config *config, int fd)
     };
     static_assert(sizeof(MAGIC) == MAGIC_BYTES + 1, "without its end");
     if (getrandom(&header.secret, sizeof(header.secret), 0) != (ssize_t)sizeof(header.secret)) {
-        tell(config, "no randomness from the system: %s", strerror(errno));
+        memory_file_tell(config, "no randomness from the system: %s", strerror(errno));
         return false;
     }
     header.checksum = header_checksum(&header);
     if (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)file_bytes(header.pages_max)) != 0 ||
         !reserve_blocks(fd, 0, BYTES_AT) ||
         pwrite(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header)) {
-        tell(config, "cannot be made: %s", strerror(errno));
+        memory_file_tell(config, "cannot be made: %s", strerror(errno));
         return false;
     }
     return true;
@@ -289,7 +289,7 @@ static bool mend(const struct cache_config *config, int fd)
     if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
         ftruncate(fd, (off_t)file_bytes(header.pages_max)) != 0 ||
         !reserve_blocks(fd, 0, BYTES_AT)) {
-        tell(config, "cannot be read: %s", strerror(errno));
+        memory_file_tell(config, "cannot be read: %s", strerror(errno));
         return false;
     }
     return true;
@@ -302,7 +302,7 @@ static struct memory_file *map_head(struct cache_config *config, int fd)
     if (file != NULL)
         head = mmap(NULL, LINKS_AT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (head == MAP_FAILED) {
-        tell(config, "cannot be mapped: %s", strerror(errno));
+        memory_file_tell(config, "cannot be mapped: %s", strerror(errno));
         free(file);
         return NULL;
     }

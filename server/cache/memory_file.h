@@ -55,6 +55,9 @@ struct memory_file_dictionary {
     size_t count;
 };
 
+/** memory_file_tell() - to config->teller, behind the file's name. */
+void memory_file_tell(const struct cache_config *config, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /**
  * memory_file_open() - the file at config->memory_file, made where there is none.
  * @config: memory_bytes, reserve_bytes, shards and seed are what a new file is made for; of one

@@ -13,13 +13,12 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define THREADS_MAX      16u
 #define STACK_BYTES      (512u << 10)
-/* What the index takes for each item, in thirds of a slot's 8 bytes less than it may. */
+/* Of the index, for each item: a slot of 8, where segments are 80 % full. */
 #define INDEX_ITEM_BYTES 10u
 #define SPARE_PAGES      64u /* each shard's index begins with some */
 #define SLICE_PAGES      4096u
@@ -212,24 +211,17 @@ static void give_unclaimed(struct recovery *recovery)
     }
 }
 
-static void tell(const struct recovery *recovery, bool was_stopped, uint64_t started_ms,
-                 uint64_t ended_ms)
+static void tell(const struct recovery *recovery, bool was_stopped, uint64_t took_ms)
 {
-    const struct cache_config *config = &recovery->cache->config;
     const struct shard_recovered *sums = &recovery->cache->recovered;
-    char text[CACHE_TOLD_BYTES];
-    if (config->teller.tell == NULL)
-        return;
-    (void)snprintf(text, sizeof(text),
-                   "-e %s: %" PRIu64 " items are back in %" PRIu64 " ms, after %s; %" PRIu64
-                   " had expired or been flushed, %" PRIu64 " had been replaced; not taken over: "
-                   "%" PRIu64 " damaged pages, %" PRIu64 " logs, %" PRIu64 " records; %" PRIu64
-                   " pages and %" PRIu64 " records for lack of room",
-                   config->memory_file, sums->items, ended_ms - started_ms,
-                   was_stopped ? "a clean stop" : "a crash", sums->gone, sums->replaced,
-                   (uint64_t)recovery->damaged_pages, sums->damaged_logs, sums->damaged_records,
-                   recovery->dropped_pages, sums->refused);
-    config->teller.tell(config->teller.context, text);
+    memory_file_tell(&recovery->cache->config,
+                     "%" PRIu64 " items are back in %" PRIu64 " ms, after %s; %" PRIu64
+                     " had expired or been flushed, %" PRIu64 " had been replaced; not taken over: "
+                     "%" PRIu64 " damaged pages, %" PRIu64 " logs, %" PRIu64 " records; %" PRIu64
+                     " pages and %" PRIu64 " records for lack of room",
+                     sums->items, took_ms, was_stopped ? "a clean stop" : "a crash", sums->gone,
+                     sums->replaced, (uint64_t)recovery->damaged_pages, sums->damaged_logs,
+                     sums->damaged_records, recovery->dropped_pages, sums->refused);
 }
 
 static uint64_t now_ms(void)
@@ -256,8 +248,10 @@ bool cache_recover(struct cache *cache)
     uint64_t started_ms = now_ms();
     bool was_stopped = memory_file_was_stopped(cache->file);
     memory_file_begin(cache->file);
-    if (!zbud_arena_recover(cache->arena, &recovery.pages))
+    if (!zbud_arena_recover(cache->arena, &recovery.pages)) {
+        memory_file_tell(&cache->config, "no room in its file system for the table of pages");
         return false;
+    }
     recovery.candidates = malloc(sizeof(struct candidate) * ((size_t)recovery.pages + 1));
     void *bits = calloc((size_t)recovery.pages / 64 + 1, sizeof(*recovery.claimed));
     recovery.claimed = bits;
@@ -272,7 +266,9 @@ bool cache_recover(struct cache *cache)
         fit_limit(&recovery);
         side_by_side(&recovery, recover_shards);
         give_unclaimed(&recovery);
-        tell(&recovery, was_stopped, started_ms, now_ms());
+        tell(&recovery, was_stopped, now_ms() - started_ms);
+    } else {
+        memory_file_tell(&cache->config, "no memory for taking over what it holds");
     }
     free(recovery.candidates);
     free(bits);
