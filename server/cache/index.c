@@ -72,7 +72,9 @@ struct index {
     size_t lost;
 };
 
-/* What a segment's slots are copied to while it is rebuilt; on the stack, 64 KiB. */
+/* What a segment's slots are copied to while it is rebuilt; on the stack, 64 KiB, of which a thread
+ * has room for one: whoever has it calls nobody who has it too, nor is made part of one. */
+#define HAS_SLOTS __attribute__((noinline))
 struct slots {
     size_t count;
     uint64_t slots[SEGMENT_SLOTS];
@@ -329,7 +331,7 @@ static uint32_t number_of(const struct index *index, const struct segment *segme
     return (uint32_t)(segment - index->segments);
 }
 
-static bool segment_split(struct index *index, struct segment *segment)
+static HAS_SLOTS bool segment_split(struct index *index, struct segment *segment)
 {
     if (segment->splits == SPLITS_MAX)
         return false;
@@ -360,16 +362,20 @@ static bool segment_split(struct index *index, struct segment *segment)
     return true;
 }
 
-static bool segment_grow(struct index *index, struct segment *segment)
+static HAS_SLOTS bool segment_widen(struct index *index, struct segment *segment)
 {
-    if (segment->pages_count == INDEX_SEGMENT_PAGES_MAX)
-        return segment_split(index, segment);
     struct slots gathered;
     segment_gather(index, segment, &gathered);
     if (!segment_add_page(index, segment))
         return false;
     segment_refill(index, segment, gathered.slots, gathered.count);
     return true;
+}
+
+static bool segment_grow(struct index *index, struct segment *segment)
+{
+    return segment->pages_count < INDEX_SEGMENT_PAGES_MAX ? segment_widen(index, segment)
+                                                          : segment_split(index, segment);
 }
 
 static unsigned pages_for(size_t items, size_t load_pct)
@@ -659,7 +665,7 @@ bool index_walk(const struct index *index, uint64_t *cursor,
 }
 
 /* Cuts the segment down to @keep pages, if all its slots find a place there. */
-static void segment_cut(struct index *index, struct segment *segment, unsigned keep)
+static HAS_SLOTS void segment_cut(struct index *index, struct segment *segment, unsigned keep)
 {
     struct slots gathered;
     unsigned pages_count = segment->pages_count;
@@ -688,7 +694,7 @@ static struct segment *sibling_of(const struct index *index, const struct segmen
 }
 
 /* Takes back a split. The two segments' pages are enough, so it cannot fail for want of one. */
-static bool segment_merge(struct index *index, struct segment *low, struct segment *high)
+static HAS_SLOTS bool segment_merge(struct index *index, struct segment *low, struct segment *high)
 {
     struct slots gathered;
     size_t items = low->items + high->items;
