@@ -204,12 +204,15 @@ static void set_up(struct terminal *terminal, const char *path)
     (void)el_set(terminal->edit, EL_BIND, "^I", "complete", NULL);
 }
 
-/* What the terminal was like before libedit, which does not echo while it reads. */
-static struct termios terminal_before;
-
+/* Lines and echo, which libedit has switched off while it reads, are back before this ends. */
 static void end_by_signal(int number)
 {
-    (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+    struct termios terminal;
+
+    if (tcgetattr(STDIN_FILENO, &terminal) == 0) {
+        terminal.c_lflag |= ICANON | ECHO | ECHOK | IEXTEN;
+        (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    }
     (void)signal(number, SIG_DFL);
     (void)raise(number);
 }
@@ -224,8 +227,7 @@ enum ctl_exit ctl_prompt(struct ctl *ctl)
     if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
         return run_stdin(ctl);
     (void)signal(SIGINT, SIG_IGN);
-    if (tcgetattr(STDIN_FILENO, &terminal_before) == 0)
-        (void)signal(SIGTERM, end_by_signal);
+    (void)signal(SIGTERM, end_by_signal);
     (void)snprintf(terminal.prompt, sizeof(terminal.prompt), "%.60s> ", ctl->options->server);
     terminal.edit = el_init("zbctl", stdin, stdout, stderr);
     terminal.past = history_init();

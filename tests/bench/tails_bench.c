@@ -110,7 +110,7 @@ struct bench {
     uint64_t rounds;
     double seconds;
     uint64_t items;
-    double grow_million; /* tiny items in all rounds together; 0: what the seconds hold */
+    double grow_million; /* tiny items that are there before growth goes on */
     const char *only;
     const char *options;
     const char *csv_path;
@@ -140,9 +140,6 @@ static struct load_plan plan_of(const struct bench *bench, const struct scene *s
 
     plan.keys = scene->stores_new ? NEW_KEYS : bench->items;
     plan.seconds = bench->seconds;
-    if (scene->company == BESIDE_GROWTH && bench->grow_million > 0 && which != FLOOR &&
-        which != OURS_ALONE)
-        plan.seconds = bench->grow_million * MILLION / GROW_PER_S / (double)bench->rounds;
     plan.mix[LOAD_GET] = scene->gets;
     plan.mix[LOAD_SET] = scene->sets;
     plan.must_hit = which != FLOOR && !scene->stores_new;
@@ -252,14 +249,23 @@ static void fill(struct bench *bench, const struct scene *scene, unsigned which)
     }
 }
 
+/* Tiny items that are there before it begins. */
+static uint64_t tiny_before(const struct bench *bench, const struct scene *scene)
+{
+    if (scene->company == BESIDE_DUMP)
+        return DUMPED_KEYS;
+    return scene->company == BESIDE_GROWTH ? (uint64_t)(bench->grow_million * MILLION) : 0;
+}
+
 /* Once threads have their places: compressing this again is more work than a worker has done. */
 static void fill_for_company(const struct bench *bench, const struct scene *scene, unsigned which)
 {
     struct load_plan plan = plan_of(bench, scene, which, 0);
+    const uint64_t tiny = tiny_before(bench, scene);
 
-    if (scene->company == BESIDE_DUMP) {
+    if (tiny > 0) {
         plan = tiny_plan(plan);
-        plan.keys = DUMPED_KEYS;
+        plan.keys = tiny;
         tails_fill(&plan);
     }
     if (scene->company == BESIDE_PREFIXES)
