@@ -47,6 +47,8 @@
 /* A step of compressing: 32 logs of 8 items, 2 us each. */
 #define COMPRESS_LOGS          32u
 #define COMPRESS_PAGES         4u /* that the records of a log may need, if of many classes */
+/* A log that would be smaller by less stays where it is. */
+#define COMPRESS_GAIN_PCT      1u
 /* A dictionary that is told to go is told again after so long: something had to be left. */
 #define LEAVE_AGAIN_S          60u
 /* Settling is not worth it below. */
@@ -300,6 +302,24 @@ static void compress_large(struct cache_keeper *keeper, struct shard *shard,
         prepare_drop(&keeper->prepare, &put);
 }
 
+/*
+ * Whether the log may stay as it is: full, or one record would have a page's half for itself, and
+ * with records of one kind that are hardly smaller.
+ */
+static bool may_stay(const struct gathered *gathered, const struct shard_put *puts)
+{
+    size_t raw_bytes = 0, blocks_bytes = 0;
+    if (gathered->was_open)
+        return false;
+    for (unsigned i = 0; i < gathered->count; i++) {
+        if (!gathered->items[i].copied || puts[i].kind != puts[0].kind)
+            return false;
+        raw_bytes += gathered->items[i].stored_bytes;
+        blocks_bytes += puts[i].payload_bytes;
+    }
+    return blocks_bytes * 100 >= raw_bytes * (100 - COMPRESS_GAIN_PCT);
+}
+
 /* The items of one log, their blocks side by side: together they are no longer than raw. */
 static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
 {
@@ -322,7 +342,10 @@ static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
         put->payload = keeper->blocks + blocks_bytes;
         blocks_bytes += put->payload_bytes;
     }
-    shard_fresh_put(shard, gathered, keeper->puts);
+    if (may_stay(gathered, keeper->puts))
+        shard_fresh_keep(shard, gathered, keeper->puts[0].kind);
+    else
+        shard_fresh_put(shard, gathered, keeper->puts);
     for (unsigned i = 0; i < gathered->count; i++) {
         if (!gathered->items[i].copied)
             compress_large(keeper, shard, &gathered->items[i]);

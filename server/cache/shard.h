@@ -88,6 +88,7 @@ enum improve {
 
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
+    bool was_open;                 /* the log, until it was gathered: it would have taken more */
     const struct classes *classes; /* that they are to be settled by */
     /* Settled logs of this dictionary are settled again, so that nothing names it; and those
      * without one, where there are classes now. 0: none. */
@@ -232,6 +233,11 @@ bool shard_fresh_put_large(struct shard *shard, const struct gathered_item *item
  * old ones, as shard_settle() does; @puts is as long as @gathered. */
 void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
                      const struct shard_put *puts);
+/**
+ * shard_fresh_keep() - take the log that was gathered for one whose records have been compressed.
+ * @kind: the dictionary's number; none of the log's records needs it.
+ */
+void shard_fresh_keep(struct shard *shard, const struct gathered *gathered, unsigned kind);
 
 /**
  * shard_sample() - one item drawn at random, its first bytes to @out.

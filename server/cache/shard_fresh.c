@@ -95,6 +95,7 @@ bool shard_fresh_gather(struct shard *shard, struct gathered *gathered)
     if (any) {
         struct zbud_handle log = *shard_fresh_at(shard, 0);
         shard_fresh_remove(shard, log);
+        gathered->was_open = zbud_log_is_open(shard->pool, log);
         if (!zbud_log_close(shard->pool, log))
             gather_log(shard, log, gathered);
     }
@@ -106,14 +107,21 @@ bool shard_fresh_gather(struct shard *shard, struct gathered *gathered)
     return any;
 }
 
+/* Whether a gathered item is still where it was; its log is then, too. */
+static bool still_there(struct shard *shard, const struct gathered_item *item,
+                        struct shard_found *found) ZB_REQUIRES(shard->lock)
+{
+    return index_find(shard->index, item->hash, item->place) != NULL &&
+           shard_record(shard, item->place, found) && found->record.sequence == item->sequence;
+}
+
 size_t shard_fresh_block(struct shard *shard, const struct gathered_item *item, size_t number,
                          uint8_t *out)
 {
     struct shard_found found;
     size_t bytes = 0;
     lock_take(&shard->lock);
-    if (index_find(shard->index, item->hash, item->place) != NULL &&
-        shard_record(shard, item->place, &found) && found.record.sequence == item->sequence)
+    if (still_there(shard, item, &found))
         bytes = large_read_block(shard->arena, &found.record, number, out);
     lock_give(&shard->lock);
     return bytes;
@@ -141,6 +149,38 @@ void shard_fresh_put(struct shard *shard, const struct gathered *gathered,
         unsigned left = gathered->count - at;
         put_some(shard, &gathered->items[at], &puts[at], left < PUT_TOGETHER ? left : PUT_TOGETHER);
     }
+}
+
+/* The sums of SHARD-2 follow the records from one kind to the other. */
+static void count_log(struct shard *shard, struct zbud_handle log, unsigned kind, bool added)
+    ZB_REQUIRES(shard->lock)
+{
+    unsigned records = zbud_log_records(shard->pool, log);
+    for (unsigned number = 0; number < records; number++) {
+        struct shard_found found;
+        if (shard_record(shard, (struct index_place){log, number}, &found))
+            shard_count_record(shard, kind, &found.record, found.bytes_count, added);
+    }
+}
+
+void shard_fresh_keep(struct shard *shard, const struct gathered *gathered, unsigned kind)
+{
+    struct shard_found found;
+    unsigned at = 0;
+    lock_take(&shard->lock);
+    while (at < gathered->count && !still_there(shard, &gathered->items[at], &found))
+        at++;
+    if (at < gathered->count) {
+        struct zbud_handle log = found.place.log;
+        unsigned kept = kind | (found.kind & (KIND_EXPIRY | KIND_MOVED));
+        assert((found.kind & KIND_FRESH) && kind_dictionary(found.kind) == 0);
+        count_log(shard, log, found.kind, false);
+        dictionaries_use(shard->dictionaries, kind_dictionary(kept));
+        shard_log_set_kind(shard, log, kept);
+        dictionaries_release(shard->dictionaries, kind_dictionary(found.kind));
+        count_log(shard, log, kept, true);
+    }
+    lock_give(&shard->lock);
 }
 
 bool shard_fresh_put_large(struct shard *shard, const struct gathered_item *item,

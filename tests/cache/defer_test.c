@@ -1,5 +1,6 @@
 /* What single stores leave uncompressed, and cache_compress() then compresses. */
 #include "server/cache/cache.h"
+#include "server/cache/cache_inside.h"
 #include "tests/cache/check_cache.h"
 
 #include <stdio.h>
@@ -7,21 +8,24 @@
 
 #define NOW          1000u
 #define MEMORY       ((size_t)64 << 20)
+#define SMALL_MEMORY ((size_t)16 << 20) /* a map of it has a cell for each page */
 #define ITEMS        1000u
 #define BYTES_MAX    (3u << 20)
 #define WAITS_PART   14u  /* of the memory: a log for 16 free pages, and for 128 of any kind */
 #define RECORD_BYTES 8u   /* beside key and value */
 #define FULL_PART    100u /* where nearly nothing is free */
+#define NOISE_BYTES  600u
+#define MIDDLE_BYTES 2048u
 
 struct bench {
     struct engine engine;
 };
 
-static void open_bench(void **state, bool compress)
+static void open_bench(void **state, size_t memory_bytes, bool compress)
 {
     static struct bench bench;
     const struct cache_config config = {
-        .memory_bytes = MEMORY,
+        .memory_bytes = memory_bytes,
         .reserve_bytes = 4 * MEMORY,
         .item_bytes_max = MEMORY / 8,
         .shards = 4,
@@ -38,13 +42,19 @@ static void open_bench(void **state, bool compress)
 
 static int set_up(void **state)
 {
-    open_bench(state, true);
+    open_bench(state, MEMORY, true);
+    return 0;
+}
+
+static int set_up_small(void **state)
+{
+    open_bench(state, SMALL_MEMORY, true);
     return 0;
 }
 
 static int set_up_uncompressed(void **state)
 {
-    open_bench(state, false);
+    open_bench(state, MEMORY, false);
     return 0;
 }
 
@@ -323,6 +333,101 @@ static void test_large_noise(void **state)
     assert_memory_equal(answer.entry + 1, out + 1, 200000);
 }
 
+static size_t make_noise(unsigned number, uint8_t *out)
+{
+    uint64_t random = number;
+    for (size_t i = 0; i < NOISE_BYTES; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (uint8_t)(random >> 56);
+    }
+    return NOISE_BYTES;
+}
+
+static void store_noise(struct bench *bench, unsigned from, unsigned to)
+{
+    uint8_t entry[16 + NOISE_BYTES];
+    for (unsigned i = from; i < to; i++) {
+        struct cache_store put = {
+            .entry = entry, .mode = CACHE_SET, .flags = i, .expiry_s = CACHE_NEVER};
+        put.key_bytes = make_key(i, (char *)entry);
+        put.value_bytes = make_noise(i, entry + put.key_bytes);
+        assert_int_equal(cache_store(bench->engine.worker, &put, NOW, NULL), CACHE_OK);
+    }
+}
+
+static void expect_noise(struct bench *bench, unsigned from, unsigned to)
+{
+    static struct answer answer;
+    uint8_t noise[NOISE_BYTES];
+    char key[16];
+    for (unsigned i = from; i < to; i++) {
+        size_t key_bytes = make_key(i, key);
+        assert_int_equal(cache_get(bench->engine.worker, key, key_bytes, NULL, NOW, place, &answer,
+                                   &answer.item),
+                         CACHE_OK);
+        assert_int_equal(answer.item.value_bytes, make_noise(i, noise));
+        assert_memory_equal(answer.entry + key_bytes, noise, NOISE_BYTES);
+    }
+}
+
+/* Pages have bytes that are poisoned for asan, and memcpy() looks. */
+__attribute__((no_sanitize("address", "undefined"))) static void copy_unchecked(uint8_t *out,
+                                                                                const uint8_t *from,
+                                                                                size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        out[i] = from[i];
+}
+
+/* The middle of each page of records as it is now; of any other nothing. How many there are. */
+static unsigned middles(struct bench *bench, uint8_t (*out)[MIDDLE_BYTES])
+{
+    static struct cache_map map;
+    unsigned pages = 0;
+    cache_map(bench->engine.cache, &map);
+    assert_int_equal(map.cell_pages, 1);
+    for (unsigned i = 0; i < map.count; i++) {
+        memset(out[i], 0, MIDDLE_BYTES);
+        if (strchr(".-#", map.cells[i]) != NULL)
+            continue;
+        const uint8_t *page = zbud_arena_page(bench->engine.cache->arena, i);
+        copy_unchecked(out[i], page + (ZBUD_PAGE_BYTES - MIDDLE_BYTES) / 2, MIDDLE_BYTES);
+        pages++;
+    }
+    return pages;
+}
+
+/* Full logs of what does not get smaller stay where they are; those that were open do not, or each
+ * of a few records would have half a page for itself. */
+static void test_noise_stays(void **state)
+{
+    struct bench *bench = *state;
+    static uint8_t before[CACHE_MAP_CELLS_MAX][MIDDLE_BYTES];
+    static uint8_t after[CACHE_MAP_CELLS_MAX][MIDDLE_BYTES];
+    static const uint8_t nothing[MIDDLE_BYTES];
+    unsigned same = 0;
+    store_noise(bench, 0, ITEMS);
+    assert_int_equal(figures_of(bench).deferred, ITEMS);
+    unsigned pages = middles(bench, before);
+    assert_in_range(pages, ITEMS / 8, ITEMS / 4);
+    compress_all(bench);
+    assert_in_range(middles(bench, after), pages, pages + 8);
+    for (unsigned i = 0; i < CACHE_MAP_CELLS_MAX; i++)
+        same += memcmp(before[i], nothing, MIDDLE_BYTES) != 0 &&
+                memcmp(before[i], after[i], MIDDLE_BYTES) == 0;
+    assert_in_range(same, pages - pages / 8, pages); /* each shard had logs that were open */
+    expect_noise(bench, 0, ITEMS);
+
+    /* One at a time each is alone in its log. */
+    struct cache_figures figures = figures_of(bench);
+    for (unsigned i = ITEMS; i < 2 * ITEMS; i++) {
+        store_noise(bench, i, i + 1);
+        compress_all(bench);
+    }
+    assert_true(figures_of(bench).pages_used - figures.pages_used <= pages + pages / 8);
+    expect_noise(bench, 0, 2 * ITEMS);
+}
+
 /* Where nothing is to be compressed, nothing waits for it. */
 static void test_uncompressed(void **state)
 {
@@ -347,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_compresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_noise, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_noise_stays, set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(test_uncompressed, set_up_uncompressed, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

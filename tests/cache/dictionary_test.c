@@ -10,6 +10,9 @@
 
 #define MIB         (1u << 20)
 #define ITEMS_COUNT 8000u
+#define NOISE_COUNT (ITEMS_COUNT / 4)
+#define NOISE_KEY   11u
+#define NOISE_BYTES 500u
 /* Of what is done again and again, by one thread. */
 #define ROUNDS      (THREADS_WATCHED ? 5u : 10u)
 
@@ -20,7 +23,7 @@ struct rig {
     uint8_t out[MIB];
 };
 
-static int set_up(void **state)
+static void open_rig(void **state, bool defer)
 {
     struct cache_config config = {.memory_bytes = 48 * MIB,
                                   .reserve_bytes = 48 * MIB,
@@ -28,6 +31,7 @@ static int set_up(void **state)
                                   .shards = 4,
                                   .evict = true,
                                   .compress = true,
+                                  .defer = defer,
                                   .settle = true,
                                   .seed = 11,
                                   .now_s = 1000};
@@ -35,6 +39,17 @@ static int set_up(void **state)
     engine_open(&rig->engine, &config);
     rig->now_s = 1000;
     *state = rig;
+}
+
+static int set_up(void **state)
+{
+    open_rig(state, false);
+    return 0;
+}
+
+static int set_up_deferring(void **state)
+{
+    open_rig(state, true);
     return 0;
 }
 
@@ -124,6 +139,56 @@ static void test_train_and_settle(void **state)
     store_all(rig, 0);
     cache_figures(rig->engine.cache, &trained);
     assert_true(trained.stored_bytes * 10 < before.stored_bytes * 8);
+    expect_all(rig, 0);
+}
+
+static void compress_all(struct rig *rig)
+{
+    while (cache_compress(rig->engine.keeper, rig->now_s) == CACHE_COMPRESS_MORE)
+        ;
+}
+
+static uint64_t raw_bytes_of(struct rig *rig, unsigned number)
+{
+    struct cache_dictionary dictionaries[CACHE_DICTIONARIES_MAX];
+    unsigned count = cache_dictionaries(rig->engine.cache, dictionaries);
+    for (unsigned i = 0; i < count; i++) {
+        if (dictionaries[i].number == number)
+            return dictionaries[i].raw_bytes;
+    }
+    return 0;
+}
+
+/* Noise that was left to the keeper stays where it is, and is then of the class it would have been
+ * stored in. */
+static void test_kept_noise_has_a_class(void **state)
+{
+    struct rig *rig = *state;
+    store_all(rig, 0);
+    compress_all(rig);
+    maintain(rig, 1);
+    uint64_t before = raw_bytes_of(rig, 1), none_before = raw_bytes_of(rig, 0);
+    assert_true(before > 0);
+    uint64_t random = 1;
+    for (unsigned i = 0; i < NOISE_COUNT; i++) {
+        sprintf((char *)rig->entry, "item:0:%c%03u", 'a' + i / 1000, i % 1000);
+        for (unsigned at = NOISE_KEY; at < NOISE_KEY + NOISE_BYTES; at++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            rig->entry[at] = (uint8_t)(random >> 56);
+        }
+        struct cache_store store = {.entry = rig->entry,
+                                    .key_bytes = NOISE_KEY,
+                                    .value_bytes = NOISE_BYTES,
+                                    .mode = CACHE_SET,
+                                    .expiry_s = CACHE_NEVER};
+        assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
+    }
+    uint64_t noise_bytes = NOISE_COUNT * (NOISE_KEY + NOISE_BYTES);
+    assert_int_equal(raw_bytes_of(rig, 0) - none_before, noise_bytes);
+    compress_all(rig);
+    assert_int_equal(raw_bytes_of(rig, 0), none_before);
+    assert_int_equal(raw_bytes_of(rig, 1) - before, noise_bytes);
+    cache_check(rig->engine.cache);
     expect_all(rig, 0);
 }
 
@@ -462,6 +527,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_train_and_settle, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_settle_when_full, set_up, engine_tear_down),
+        cmocka_unit_test_setup_teardown(test_kept_noise_has_a_class, set_up_deferring,
+                                        engine_tear_down),
         cmocka_unit_test_setup_teardown(test_change_of_schema, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_change_is_noticed, set_up, engine_tear_down),
         cmocka_unit_test_setup_teardown(test_no_needless_change, set_up, engine_tear_down),
