@@ -32,66 +32,84 @@ static struct corpus *open_corpus(const char *folder, const char *name, uint64_t
     return corpus;
 }
 
+/* Made of the installed packages, which takes seconds: two of one seed, and another. */
+struct made {
+    struct corpus *one;
+    struct corpus *two;
+    struct corpus *other;
+};
+
+static int make(void **state)
+{
+    static struct made made;
+
+    made.one = open_corpus(NULL, "mix", 7);
+    made.two = open_corpus(NULL, "mix", 7);
+    made.other = open_corpus(NULL, "mix", 8);
+    *state = &made;
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    struct made *made = *state;
+
+    corpus_free(made->one);
+    corpus_free(made->two);
+    corpus_free(made->other);
+    return 0;
+}
+
+static void test_same_seed_same_items(void **state)
+{
+    struct made *made = *state;
+    unsigned differ = 0;
+
+    for (int i = 0; i < DRAWS; i++) {
+        struct corpus_item item_one;
+        struct corpus_item item_two;
+        uint64_t id = corpus_draw(made->one);
+
+        assert_true(id == corpus_draw(made->two));
+        differ += id != corpus_draw(made->other);
+        corpus_item(made->one, id, &item_one);
+        corpus_item(made->two, id, &item_two);
+        assert_int_equal(item_one.value_bytes, item_two.value_bytes);
+        assert_memory_equal(item_one.value, item_two.value, item_one.value_bytes);
+    }
+    assert_in_range(differ, DRAWS / 2, DRAWS);
+}
+
 static void test_items_made_from_packages(void **state)
 {
-    struct corpus *corpus = open_corpus(NULL, "mix", 1);
+    struct made *made = *state;
     struct corpus_item item;
 
-    (void)state;
     for (int i = 0; i < DRAWS; i++) {
-        corpus_item(corpus, corpus_draw(corpus), &item);
+        corpus_item(made->one, corpus_draw(made->one), &item);
         assert_in_range(item.key_bytes, 1, CORPUS_KEY_BYTES_MAX);
         assert_in_range(item.value_bytes, 1, 1 << 20);
         for (size_t j = 0; j < item.key_bytes; j++)
             assert_in_range(item.key[j], '!', 0xff);
     }
-    corpus_free(corpus);
-}
-
-static void test_same_seed_same_items(void **state)
-{
-    struct corpus *one = open_corpus(NULL, "mix", 7);
-    struct corpus *two = open_corpus(NULL, "mix", 7);
-    struct corpus *other = open_corpus(NULL, "mix", 8);
-    unsigned differ = 0;
-
-    (void)state;
-    for (int i = 0; i < DRAWS; i++) {
-        struct corpus_item item_one;
-        struct corpus_item item_two;
-        uint64_t id = corpus_draw(one);
-
-        assert_true(id == corpus_draw(two));
-        differ += id != corpus_draw(other);
-        corpus_item(one, id, &item_one);
-        corpus_item(two, id, &item_two);
-        assert_int_equal(item_one.value_bytes, item_two.value_bytes);
-        assert_memory_equal(item_one.value, item_two.value, item_one.value_bytes);
-    }
-    assert_in_range(differ, DRAWS / 2, DRAWS);
-    corpus_free(one);
-    corpus_free(two);
-    corpus_free(other);
 }
 
 static void test_mix_keeps_its_proportions(void **state)
 {
-    struct corpus *corpus = open_corpus(NULL, "mix", 3);
+    struct made *made = *state;
     unsigned sum = 0;
     unsigned tiny = 0;
 
-    (void)state;
     for (unsigned i = 0; i < CORPUS_CLASSES_COUNT; i++)
         sum += CORPUS_CLASSES[i].permille;
     assert_int_equal(sum, 1000);
     for (int i = 0; i < DRAWS; i++) {
         struct corpus_item item;
 
-        corpus_item(corpus, corpus_draw(corpus), &item);
+        corpus_item(made->other, corpus_draw(made->other), &item);
         tiny += item.value_bytes <= 20;
     }
     assert_in_range(tiny, DRAWS * 18 / 100, DRAWS * 22 / 100);
-    corpus_free(corpus);
 }
 
 static bool write_file(const char *folder, const char *name, const void *plain, size_t bytes)
@@ -187,12 +205,12 @@ static void test_damaged_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_items_made_from_packages),
         cmocka_unit_test(test_same_seed_same_items),
+        cmocka_unit_test(test_items_made_from_packages),
         cmocka_unit_test(test_mix_keeps_its_proportions),
         cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_damaged_files),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make, unmake);
 }

@@ -142,6 +142,7 @@ struct modest {
     FILE *in;
     int fd;
     unsigned value_bytes;
+    long nap_ms; /* after each store and get */
     atomic_bool stop;
     uint64_t stored, refused, hits, misses;
     char wrong[LINE_BYTES + 64];
@@ -240,13 +241,18 @@ static void *behave(void *context)
 
     for (uint32_t number = 0; good && !atomic_load(&modest->stop); number++) {
         good = set_one(modest, number) && get_one(modest, number - number % 7);
+        if (modest->nap_ms > 0) {
+            live_nap_ms(modest->nap_ms);
+        }
     }
     return NULL;
 }
 
-static void modest_start(struct modest *modest, const struct live *live, unsigned value_bytes)
+static void modest_start(struct modest *modest, const struct live *live, unsigned value_bytes,
+                         long nap_ms)
 {
-    *modest = (struct modest){.fd = live_connect(live), .value_bytes = value_bytes};
+    *modest =
+        (struct modest){.fd = live_connect(live), .value_bytes = value_bytes, .nap_ms = nap_ms};
     modest->in = fdopen(modest->fd, "r");
     modest->value = malloc(value_bytes + 2);
     modest->got = malloc(value_bytes + 2);
@@ -502,8 +508,8 @@ static void test_storm(unsigned memory_mb, const char *more)
     const uint64_t items = fill(&live, memory_mb);
     const uint64_t conns_bytes = live_stat(&live, "zbud", "connections_charged_bytes");
     const uint64_t charged_bytes = live_stat(&live, "zbud", "memory_charged_bytes");
-    modest_start(&small, &live, 100);
-    modest_start(&middle, &live, 100000);
+    modest_start(&small, &live, 100, 0);
+    modest_start(&middle, &live, 100000, 0);
     int *fds = open_idle(&live, idle);
     rage(&live, &storm);
     const uint64_t held_bytes = live_stat(&live, "zbud", "connections_held_bytes");
@@ -569,8 +575,8 @@ static void test_limit_moves(void **state)
     live_start(&live, "-m 128 -t 2 -o no_compress");
     sampler_start(&sampler, &live, 128 * MIB);
     (void)fill(&live, 128);
-    modest_start(&small, &live, 100);
-    modest_start(&middle, &live, 100000);
+    modest_start(&small, &live, 100, 1); /* 100 MB a second are enough */
+    modest_start(&middle, &live, 100000, 1);
     const int fd = live_connect(&live);
     for (unsigned i = 0; i < sizeof(limits_mb) / sizeof(limits_mb[0]); i++) {
         const size_t limit_bytes = limits_mb[i] * MIB;

@@ -562,8 +562,8 @@ static void no_evictions(void **state)
     memory_was_kept(stage);
 }
 
-#define SMALL_BYTES 200u
-#define SMALL_ITEMS (MEMORY_MIB * 10000u) /* twice the cache, and keys */
+#define SMALL_BYTES 400u
+#define SMALL_ITEMS (MEMORY_MIB * 5000u) /* twice the cache, and keys */
 
 /* The largest value of all goes into a cache that is full of small ones. */
 static void large_into_small(void **state)
