@@ -320,7 +320,7 @@ static bool may_stay(const struct gathered *gathered, const struct shard_put *pu
     return blocks_bytes * 100 >= raw_bytes * (100 - COMPRESS_GAIN_PCT);
 }
 
-/* The items of one log, their blocks side by side: together they are no longer than raw. */
+/* The items of one log, the blocks of those that are smaller side by side: no longer than raw. */
 static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
 {
     struct gathered *gathered = &keeper->gathered;
@@ -337,6 +337,8 @@ static void compress_gathered(struct cache_keeper *keeper, struct shard *shard)
             .key = entry, .key_bytes = item->key_bytes, .value_bytes = item->value_bytes};
         bool small = prepare_put(&keeper->prepare, CODEC_FAST, entry, put);
         assert(small && !(put->tag & RECORD_TAG_LARGE));
+        if (!(put->tag & RECORD_TAG_COMPRESSED))
+            continue; /* it is the entry, which stays where it is */
         assert(put->payload_bytes <= sizeof(keeper->blocks) - blocks_bytes);
         memcpy(keeper->blocks + blocks_bytes, put->payload, put->payload_bytes);
         put->payload = keeper->blocks + blocks_bytes;

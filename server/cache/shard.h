@@ -88,7 +88,7 @@ enum improve {
 
 /* The items of one log, copied out to be compressed again without the lock. */
 struct gathered {
-    bool was_open;                 /* the log, until it was gathered: it would have taken more */
+    bool was_open; /* a fresh log, until it was gathered: it would have taken more */
     const struct classes *classes; /* that they are to be settled by */
     /* Settled logs of this dictionary are settled again, so that nothing names it; and those
      * without one, where there are classes now. 0: none. */

@@ -291,14 +291,20 @@ bool shard_crawl(struct shard *shard, uint32_t now_s, struct gathered *gathered)
     return done;
 }
 
+bool shard_find_gathered(struct shard *shard, const struct gathered_item *item,
+                         struct shard_found *found)
+{
+    found->slot = index_find(shard->index, item->hash, item->place);
+    return found->slot != NULL && shard_record(shard, item->place, found) &&
+           found->record.sequence == item->sequence;
+}
+
 bool shard_replace(struct shard *shard, const struct gathered_item *item,
                    const struct shard_put *put, unsigned kind)
 {
     struct shard_found old;
     struct index_place place;
-    old.slot = index_find(shard->index, item->hash, item->place);
-    bool settled = old.slot != NULL && shard_record(shard, item->place, &old) &&
-                   old.record.sequence == item->sequence;
+    bool settled = shard_find_gathered(shard, item, &old);
     if (settled)
         kind = kind_with_expiry(kind, kind_expiry(old.kind));
     if (settled && put == NULL) {

@@ -107,21 +107,13 @@ bool shard_fresh_gather(struct shard *shard, struct gathered *gathered)
     return any;
 }
 
-/* Whether a gathered item is still where it was; its log is then, too. */
-static bool still_there(struct shard *shard, const struct gathered_item *item,
-                        struct shard_found *found) ZB_REQUIRES(shard->lock)
-{
-    return index_find(shard->index, item->hash, item->place) != NULL &&
-           shard_record(shard, item->place, found) && found->record.sequence == item->sequence;
-}
-
 size_t shard_fresh_block(struct shard *shard, const struct gathered_item *item, size_t number,
                          uint8_t *out)
 {
     struct shard_found found;
     size_t bytes = 0;
     lock_take(&shard->lock);
-    if (still_there(shard, item, &found))
+    if (shard_find_gathered(shard, item, &found))
         bytes = large_read_block(shard->arena, &found.record, number, out);
     lock_give(&shard->lock);
     return bytes;
@@ -168,7 +160,7 @@ void shard_fresh_keep(struct shard *shard, const struct gathered *gathered, unsi
     struct shard_found found;
     unsigned at = 0;
     lock_take(&shard->lock);
-    while (at < gathered->count && !still_there(shard, &gathered->items[at], &found))
+    while (at < gathered->count && !shard_find_gathered(shard, &gathered->items[at], &found))
         at++;
     if (at < gathered->count) {
         struct zbud_handle log = found.place.log;

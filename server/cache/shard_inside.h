@@ -257,6 +257,10 @@ static inline struct zbud_handle *shard_fresh_at(struct shard *shard, unsigned n
 void shard_fresh_add(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
 /** shard_fresh_remove() - it goes, or is being compressed. */
 void shard_fresh_remove(struct shard *shard, struct zbud_handle log) ZB_REQUIRES(shard->lock);
+/** shard_find_gathered() - a gathered item's record; false where it is no longer what was gathered,
+ * and its log perhaps gone. */
+bool shard_find_gathered(struct shard *shard, const struct gathered_item *item,
+                         struct shard_found *found) ZB_REQUIRES(shard->lock);
 /** shard_replace() - shard_settle(), uncounted. */
 bool shard_replace(struct shard *shard, const struct gathered_item *item,
                    const struct shard_put *put, unsigned kind) ZB_REQUIRES(shard->lock);

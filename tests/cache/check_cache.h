@@ -25,6 +25,15 @@ struct engine {
     struct cache_keeper *keeper;
 };
 
+/** make_noise() - bytes that nothing makes smaller; others for each @random, which goes on. */
+static inline void make_noise(uint64_t *random, uint8_t *out, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        *random = *random * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (uint8_t)(*random >> 56);
+    }
+}
+
 /** engine_open() - to be closed by engine_close(). */
 static inline void engine_open(struct engine *engine, const struct cache_config *config)
 {

@@ -311,10 +311,7 @@ static void test_large_noise(void **state)
     static uint8_t entry[1 + 200000], out[1 + 200000];
     static struct answer answer;
     uint64_t random = 1;
-    for (size_t i = 0; i < sizeof(entry); i++) {
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        entry[i] = (uint8_t)(random >> 56);
-    }
+    make_noise(&random, entry, sizeof(entry));
     entry[0] = 'k';
     memcpy(out, entry, sizeof(entry));
     const struct cache_store put = {.entry = entry,
@@ -333,16 +330,6 @@ static void test_large_noise(void **state)
     assert_memory_equal(answer.entry + 1, out + 1, 200000);
 }
 
-static size_t make_noise(unsigned number, uint8_t *out)
-{
-    uint64_t random = number;
-    for (size_t i = 0; i < NOISE_BYTES; i++) {
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        out[i] = (uint8_t)(random >> 56);
-    }
-    return NOISE_BYTES;
-}
-
 static void store_noise(struct bench *bench, unsigned from, unsigned to)
 {
     uint8_t entry[16 + NOISE_BYTES];
@@ -350,7 +337,9 @@ static void store_noise(struct bench *bench, unsigned from, unsigned to)
         struct cache_store put = {
             .entry = entry, .mode = CACHE_SET, .flags = i, .expiry_s = CACHE_NEVER};
         put.key_bytes = make_key(i, (char *)entry);
-        put.value_bytes = make_noise(i, entry + put.key_bytes);
+        uint64_t random = i;
+        put.value_bytes = NOISE_BYTES;
+        make_noise(&random, entry + put.key_bytes, NOISE_BYTES);
         assert_int_equal(cache_store(bench->engine.worker, &put, NOW, NULL), CACHE_OK);
     }
 }
@@ -365,7 +354,9 @@ static void expect_noise(struct bench *bench, unsigned from, unsigned to)
         assert_int_equal(cache_get(bench->engine.worker, key, key_bytes, NULL, NOW, place, &answer,
                                    &answer.item),
                          CACHE_OK);
-        assert_int_equal(answer.item.value_bytes, make_noise(i, noise));
+        uint64_t random = i;
+        make_noise(&random, noise, NOISE_BYTES);
+        assert_int_equal(answer.item.value_bytes, NOISE_BYTES);
         assert_memory_equal(answer.entry + key_bytes, noise, NOISE_BYTES);
     }
 }

@@ -172,10 +172,7 @@ static void test_kept_noise_has_a_class(void **state)
     uint64_t random = 1;
     for (unsigned i = 0; i < NOISE_COUNT; i++) {
         sprintf((char *)rig->entry, "item:0:%c%03u", 'a' + i / 1000, i % 1000);
-        for (unsigned at = NOISE_KEY; at < NOISE_KEY + NOISE_BYTES; at++) {
-            random = random * 6364136223846793005u + 1442695040888963407u;
-            rig->entry[at] = (uint8_t)(random >> 56);
-        }
+        make_noise(&random, rig->entry + NOISE_KEY, NOISE_BYTES);
         struct cache_store store = {.entry = rig->entry,
                                     .key_bytes = NOISE_KEY,
                                     .value_bytes = NOISE_BYTES,
@@ -342,10 +339,7 @@ static void test_noise_is_left_alone(void **state)
         struct cache_store store = {
             .entry = rig->entry, .mode = CACHE_SET, .expiry_s = CACHE_NEVER, .value_bytes = 400};
         store.key_bytes = (size_t)sprintf((char *)rig->entry, "noise:%u", i);
-        for (size_t j = store.key_bytes; j < store.key_bytes + 400; j++) {
-            random = random * 6364136223846793005u + 1442695040888963407u;
-            rig->entry[j] = (uint8_t)(random >> 56);
-        }
+        make_noise(&random, rig->entry + store.key_bytes, 400);
         assert_int_equal(cache_store(rig->engine.worker, &store, rig->now_s, NULL), CACHE_OK);
     }
     maintain(rig, 1);
